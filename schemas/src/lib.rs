@@ -1,0 +1,2 @@
+//! What is stored or sent: log records, provider payload views, warehouse rows, SQL.
+pub mod record;

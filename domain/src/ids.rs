@@ -36,12 +36,12 @@ numeric_id!(
     CodeId
 );
 numeric_id!(
-    /// A purchase: a function of the log record that created it, `offset * 256 + n`.
+    /// A purchase: a function of the log record that created it (offset, partition, count).
     PurchaseId
 );
 numeric_id!(
     /// A story: everything that hangs together through the provider ids of one
-    /// subscription or one single purchase. `offset * 256 + n` of the record that created it.
+    /// subscription or one single purchase. A function of the log record that created it.
     StoryId
 );
 

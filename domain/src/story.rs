@@ -135,7 +135,13 @@ pub struct Story {
     /// Under which index keys it is found.
     #[serde(default)]
     pub refs: BTreeSet<String>,
+    /// Offsets of the records whose facts are here, for *explain*; the first 1,000.
+    #[serde(default)]
+    pub records: Vec<u64>,
 }
+
+/// How many records a story remembers for *explain*.
+const REMEMBERED_RECORDS: usize = 1_000;
 
 impl Story {
     /// A story without facts.
@@ -150,6 +156,7 @@ impl Story {
             reviews: Vec::new(),
             waiting: Vec::new(),
             refs: BTreeSet::new(),
+            records: Vec::new(),
         }
     }
 
@@ -164,7 +171,17 @@ impl Story {
         }
         self.reviews.extend(other.reviews);
         self.reviews.sort_by_key(|review| review.seq);
+        other.records.into_iter().for_each(|offset| self.remember_record(offset));
         self.waiting.extend(other.waiting);
         self.waiting.sort_by_key(|record| record.offset);
+    }
+
+    /// Notes that a record's facts are here.
+    pub fn remember_record(&mut self, offset: u64) {
+        if let Err(index) = self.records.binary_search(&offset)
+            && self.records.len() < REMEMBERED_RECORDS
+        {
+            self.records.insert(index, offset);
+        }
     }
 }

@@ -1,1 +1,4 @@
-//! processor
+//! Reads the log, decodes, folds, commits, projects, announces; asks providers what an event
+//! did not say.
+pub mod batch;
+pub mod state;

@@ -155,15 +155,29 @@ pub struct Effects {
     pub story: Option<StoryId>,
     /// The rest, if it reaches further than one slice.
     pub fanout: Option<Fanout>,
-    /// Numbers the record's lines through all its slices.
+    /// Where the next slice of the record goes on counting.
+    pub counters: Counters,
+}
+
+/// Counts what one record makes, through all its slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Lines.
     pub next_ord: u32,
-    /// How many purchases it made.
-    made: u64,
+    /// Stories and purchases.
+    pub made: u64,
+}
+
+impl Counters {
+    fn number(&mut self, place: Place) -> u64 {
+        self.made += 1;
+        place.number(self.made - 1)
+    }
 }
 
 /// Folds one provider event.
-pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, next_ord: u32) -> Result<(Outcome, Effects), StateError> {
-    let mut effects = Effects { next_ord, ..Default::default() };
+pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, counters: Counters) -> Result<(Outcome, Effects), StateError> {
+    let mut effects = Effects { counters, ..Default::default() };
     let decisions = state.decisions(event.scope.vendor)?;
     if decisions.dropped {
         return Ok((Outcome::Ignored("vendor_dropped".to_owned()), effects));
@@ -172,10 +186,10 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, next
     let own_names: Vec<Alias> = event.facts.iter().filter(|fact| fact.counts()).flat_map(FactBody::aliases).collect();
     let mut fresh = false;
     let mut fresh_counting = false;
-    let mut touched = Touched::default();
+    let mut touched = BTreeSet::new();
     for fact in event.facts {
         let counts = fact.counts();
-        let (story, new) = join_fact(state, place, event.scope, event.provider, fact, &event.seen, &mut touched)?;
+        let (story, new) = join_fact(state, place, event.scope, event.provider, fact, &event.seen, &mut touched, &mut effects.counters)?;
         fresh |= new;
         fresh_counting |= new && counts;
         effects.story = effects.story.or(Some(story));
@@ -185,7 +199,7 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, next
         (true, true) => Outcome::NoEffect("nothing_to_count".to_owned()),
         (false, true) => Outcome::NoEffect("nothing_was_paid".to_owned()),
     };
-    for id in touched.ids {
+    for id in touched {
         let target = retarget::retarget(state, place, id, &decisions, &mut effects)?;
         if let Some(target) = target {
             outcome = outcome_in(&target, &own_names, fresh_counting).unwrap_or(outcome);
@@ -252,14 +266,18 @@ fn join_fact<S: FoldState>(
     provider: Provider,
     fact: FactBody,
     seen: &Seen,
-    touched: &mut Touched,
+    touched: &mut BTreeSet<StoryId>,
+    counters: &mut Counters,
 ) -> Result<(StoryId, bool), StateError> {
     let aliases = fact.aliases();
-    let mut story = story_of_names(state, place, scope, provider, &aliases, touched)?;
+    let mut story = story_of_names(state, place, scope, provider, &aliases, touched, counters)?;
     let refs = story.refs.clone();
     let new = story.facts.insert(fact, seen.clone());
+    if new {
+        story.remember_record(place.offset);
+    }
     let id = story.id;
-    touched.ids.insert(id);
+    touched.insert(id);
     state.put_story(story, &refs);
     Ok((id, new))
 }
@@ -271,7 +289,8 @@ fn story_of_names<S: FoldState>(
     scope: Scope,
     provider: Provider,
     aliases: &[Alias],
-    touched: &mut Touched,
+    touched: &mut BTreeSet<StoryId>,
+    counters: &mut Counters,
 ) -> Result<Story, StateError> {
     let mut found: BTreeSet<StoryId> = BTreeSet::new();
     let mut unknown = Vec::new();
@@ -286,14 +305,14 @@ fn story_of_names<S: FoldState>(
     let mut ids = found.into_iter();
     let mut story = match ids.next() {
         Some(id) => state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} is named but not stored")))?,
-        None => Story::new(touched.new_id(place), scope, provider),
+        None => Story::new(StoryId(counters.number(place)), scope, provider),
     };
     let refs = story.refs.clone();
     let mut merged = false;
     for id in ids {
         let gone = state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} is named but not stored")))?;
         state.merge_story(&gone, story.id)?;
-        touched.ids.remove(&id);
+        touched.remove(&id);
         story.absorb(gone);
         merged = true;
     }
@@ -302,26 +321,11 @@ fn story_of_names<S: FoldState>(
     }
     if merged {
         let id = story.id;
-        touched.ids.insert(id);
+        touched.insert(id);
         state.put_story(story, &refs);
         return state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} was put back but is gone")));
     }
     Ok(story)
-}
-
-/// The stories that one record touches, and how many it made.
-#[derive(Default)]
-struct Touched {
-    ids: BTreeSet<StoryId>,
-    made: u64,
-}
-
-impl Touched {
-    fn new_id(&mut self, place: Place) -> StoryId {
-        let id = StoryId(place.number(self.made));
-        self.made += 1;
-        id
-    }
 }
 
 /// Targets again the stories of a far-reaching change, one slice at most.
@@ -349,8 +353,8 @@ fn fan_out<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, effects: &
 }
 
 /// Folds the next slice of a far-reaching record.
-pub fn continue_fanout<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, next_ord: u32) -> Result<Effects, StateError> {
-    let mut effects = Effects { next_ord, ..Default::default() };
+pub fn continue_fanout<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, counters: Counters) -> Result<Effects, StateError> {
+    let mut effects = Effects { counters, ..Default::default() };
     fan_out(state, place, fanout, &mut effects)?;
     Ok(effects)
 }
@@ -361,7 +365,7 @@ pub fn apply_answer<S: FoldState>(
     place: Place,
     event: Event,
     answer: Answer,
-    next_ord: u32,
+    counters: Counters,
 ) -> Result<(Outcome, Effects), StateError> {
     let (scope, request) = (event.scope, answer.request.clone());
     let known = state.answer(scope, &request)?;
@@ -371,7 +375,7 @@ pub fn apply_answer<S: FoldState>(
     };
     let changed = known.as_ref() != Some(&best);
     state.put_answer(scope, best);
-    let (_, mut effects) = apply_event(state, place, event, next_ord)?;
+    let (_, mut effects) = apply_event(state, place, event, counters)?;
     if changed {
         let mut keys = vec![format!("ask:{request}")];
         keys.extend(effects.fanout.take().and_then(|rest| rest.keys).unwrap_or_default());
@@ -405,7 +409,7 @@ pub fn apply_decision<S: FoldState>(
         Decision::Review(review) => apply_review(state, place, vendor, seq, review, &mut effects)?,
         _ => {}
     }
-    effects.next_ord = effects.lines.last().map_or(0, |line| line.ord + 1);
+    effects.counters.next_ord = effects.lines.last().map_or(0, |line| line.ord + 1);
     if keys.as_ref().is_none_or(|keys| !keys.is_empty()) {
         fan_out(state, place, Fanout { vendor, keys, after: StoryId(0) }, &mut effects)?;
     }
@@ -424,8 +428,9 @@ fn apply_review<S: FoldState>(
     let decisions = state.decisions(vendor)?;
     let scope = Scope { vendor, connection: review.connection, mode: review.mode };
     let provider = decisions.connections.get(&review.connection).map_or(Provider::Stripe, |connection| connection.provider);
-    let mut touched = Touched::default();
-    let mut story = story_of_names(state, place, scope, provider, &[Alias(review.purchase.clone())], &mut touched)?;
+    let mut touched = BTreeSet::new();
+    let names = [Alias(review.purchase.clone())];
+    let mut story = story_of_names(state, place, scope, provider, &names, &mut touched, &mut effects.counters)?;
     let (id, refs) = (story.id, story.refs.clone());
     story.reviews.push(Numbered { seq, decision: review.clone() });
     story.reviews.sort_by_key(|review| review.seq);

@@ -59,10 +59,7 @@ fn assign_slots(story: &mut Story, place: Place, reached: &StoryTarget, effects:
             std::mem::take(&mut story.slots).into_iter().partition(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
         story.slots = others;
         let kept = mine.iter().map(|slot| slot.purchase).min();
-        let number = kept.unwrap_or_else(|| {
-            effects.made += 1;
-            PurchaseId(place.number(effects.made - 1))
-        });
+        let number = kept.unwrap_or_else(|| PurchaseId(effects.counters.number(place)));
         let told = mine.iter().find(|slot| slot.purchase == number).and_then(|slot| slot.told.clone());
         for gone in mine.iter().filter(|slot| slot.purchase != number) {
             rebook(story, gone.purchase, number);
@@ -109,7 +106,7 @@ fn book(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
             affiliate: draft.key.affiliate,
             src_part: place.partition,
             src_off: place.offset,
-            ord: effects.next_ord,
+            ord: effects.counters.next_ord,
             booked_at: place.at,
             sale_at: draft.key.sale_at,
             connection: story.scope.connection,
@@ -120,7 +117,7 @@ fn book(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
             amounts: draft.amounts,
             rule_rev: revisions.get(&draft.key.purchase).copied().unwrap_or_default(),
         });
-        effects.next_ord += 1;
+        effects.counters.next_ord += 1;
         story.booked.add(draft.key, draft.amounts);
     }
 }

@@ -1,0 +1,243 @@
+//! The fold's state over the fold store: reads through a cache, collects what changed.
+//!
+//! A partition has one writer, so what was read stays true until this processor changes it, or
+//! loses the partition (then the cache is dropped with the failed commit).
+
+use domain::catalogue::CatalogueEntry;
+use domain::decision::Decision;
+use domain::decisions::VendorDecisions;
+use domain::fact::{Alias, Answer};
+use domain::fold::FoldState;
+use domain::ids::*;
+use domain::story::{Scope, Story};
+use domain::target::StateError;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use store::fold_store::{Commit, FoldStore, FoldStoreError};
+
+/// Stories and names kept in memory before the cache starts anew.
+const CACHED_STORIES: usize = 40_000;
+const CACHED_NAMES: usize = 400_000;
+
+/// What was read.
+#[derive(Default)]
+struct Cache {
+    names: HashMap<(Scope, Alias), Option<StoryId>>,
+    stories: HashMap<StoryId, Option<Arc<Story>>>,
+    catalogue: RefCell<HashMap<(Scope, String), Option<CatalogueEntry>>>,
+    answers: RefCell<HashMap<(Scope, String), Option<Answer>>>,
+    decisions: HashMap<VendorId, Arc<VendorDecisions>>,
+}
+
+/// What changed since the last commit.
+#[derive(Default)]
+struct Changes {
+    stories: BTreeSet<StoryId>,
+    names: BTreeMap<(Scope, Alias), StoryId>,
+    refs: BTreeMap<(VendorId, String, StoryId), bool>,
+    catalogue: BTreeMap<(Scope, String), CatalogueEntry>,
+    answers: BTreeMap<(Scope, String), Answer>,
+    decisions: Vec<(VendorId, u64, Decision)>,
+}
+
+/// The fold's state.
+pub struct StoreState<'a> {
+    store: &'a dyn FoldStore,
+    cache: Cache,
+    changes: Changes,
+}
+
+fn failed(error: FoldStoreError) -> StateError {
+    StateError(error.to_string())
+}
+
+impl<'a> StoreState<'a> {
+    /// Nothing read yet.
+    pub fn new(store: &'a dyn FoldStore) -> StoreState<'a> {
+        StoreState { store, cache: Cache::default(), changes: Changes::default() }
+    }
+
+    /// Forgets everything read and changed: the partition may belong to somebody else now.
+    pub fn forget(&mut self) {
+        self.cache = Cache::default();
+        self.changes = Changes::default();
+    }
+
+    /// Starts a batch: a cache that grew too large starts anew.
+    pub fn begin(&mut self) {
+        debug_assert!(self.changes.stories.is_empty(), "the last batch was committed");
+        if self.cache.stories.len() > CACHED_STORIES {
+            self.cache.stories.clear();
+        }
+        if self.cache.names.len() > CACHED_NAMES {
+            self.cache.names.clear();
+            self.cache.catalogue.borrow_mut().clear();
+            self.cache.answers.borrow_mut().clear();
+        }
+    }
+
+    /// Reads the stories of many names at once.
+    pub fn prefetch(&mut self, names: Vec<(Scope, Alias)>) -> Result<(), FoldStoreError> {
+        let unknown: Vec<_> = names.into_iter().filter(|name| !self.cache.names.contains_key(name)).collect();
+        let found = self.store.stories_of(&unknown)?;
+        let ids: BTreeSet<StoryId> = found.iter().flatten().copied().filter(|id| !self.cache.stories.contains_key(id)).collect();
+        self.cache.names.extend(unknown.into_iter().zip(found));
+        let ids: Vec<StoryId> = ids.into_iter().collect();
+        let stories = self.store.stories(&ids)?;
+        self.cache.stories.extend(ids.into_iter().zip(stories.into_iter().map(|story| story.map(Arc::new))));
+        Ok(())
+    }
+
+    /// Moves what changed into a commit.
+    pub fn drain_into(&mut self, commit: &mut Commit, offsets: &HashMap<(VendorId, u64), (u64, Timestamp)>) {
+        let changes = std::mem::take(&mut self.changes);
+        for id in changes.stories {
+            let story = self.cache.stories.get(&id).cloned().flatten();
+            if let Some(story) = &story {
+                commit.purchases.extend(story.slots.iter().map(|slot| (slot.purchase, id)));
+            }
+            commit.stories.push((id, story));
+        }
+        commit.aliases = changes.names.into_iter().map(|((scope, alias), id)| (scope, alias, id)).collect();
+        commit.refs = changes.refs.into_iter().map(|((vendor, key, id), added)| (vendor, key, id, added)).collect();
+        commit.catalogue = changes.catalogue.into_iter().map(|((scope, key), entry)| (scope, key, entry)).collect();
+        commit.answers = changes.answers.into_iter().map(|((scope, _), answer)| (scope, answer)).collect();
+        for (vendor, seq, decision) in changes.decisions {
+            let (offset, at) = offsets.get(&(vendor, seq)).copied().unwrap_or_default();
+            commit.decisions.push((vendor, seq, offset, at, decision));
+        }
+    }
+}
+
+impl FoldState for StoreState<'_> {
+    fn story_of(&mut self, scope: Scope, alias: &Alias) -> Result<Option<StoryId>, StateError> {
+        let key = (scope, alias.clone());
+        if let Some(known) = self.cache.names.get(&key) {
+            return Ok(*known);
+        }
+        let found = self.store.stories_of(std::slice::from_ref(&key)).map_err(failed)?.pop().flatten();
+        self.cache.names.insert(key, found);
+        Ok(found)
+    }
+
+    fn set_alias(&mut self, scope: Scope, alias: &Alias, story: StoryId) {
+        self.cache.names.insert((scope, alias.clone()), Some(story));
+        self.changes.names.insert((scope, alias.clone()), story);
+    }
+
+    fn take_story(&mut self, id: StoryId) -> Result<Option<Story>, StateError> {
+        if let Some(known) = self.cache.stories.remove(&id) {
+            return Ok(known.map(Arc::unwrap_or_clone));
+        }
+        Ok(self.store.stories(&[id]).map_err(failed)?.pop().flatten())
+    }
+
+    fn put_story(&mut self, story: Story, old_refs: &BTreeSet<String>) {
+        let (id, vendor) = (story.id, story.scope.vendor);
+        for gone in old_refs.difference(&story.refs) {
+            self.changes.refs.insert((vendor, gone.clone(), id), false);
+        }
+        for new in story.refs.difference(old_refs) {
+            self.changes.refs.insert((vendor, new.clone(), id), true);
+        }
+        self.changes.stories.insert(id);
+        self.cache.stories.insert(id, Some(Arc::new(story)));
+    }
+
+    fn merge_story(&mut self, gone: &Story, into: StoryId) -> Result<(), StateError> {
+        let mut names: BTreeSet<Alias> = gone.facts.iter().flat_map(|(fact, _)| fact.aliases()).collect();
+        names.extend(gone.reviews.iter().map(|review| Alias(review.decision.purchase.clone())));
+        for name in names {
+            self.set_alias(gone.scope, &name, into);
+        }
+        for key in &gone.refs {
+            self.changes.refs.insert((gone.scope.vendor, key.clone(), gone.id), false);
+        }
+        self.changes.stories.insert(gone.id);
+        self.cache.stories.insert(gone.id, None);
+        Ok(())
+    }
+
+    fn stories_with_ref(&mut self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, StateError> {
+        // What this batch changed is not in the store yet.
+        let pending: BTreeMap<StoryId, bool> = match key {
+            Some(key) => self
+                .changes
+                .refs
+                .range((vendor, key.to_owned(), StoryId(0))..=(vendor, key.to_owned(), StoryId(u64::MAX)))
+                .map(|((_, _, id), added)| (*id, *added))
+                .collect(),
+            None => self
+                .changes
+                .stories
+                .iter()
+                .filter_map(|id| self.cache.stories.get(id).map(|story| (*id, story.as_ref().is_some_and(|story| story.scope.vendor == vendor))))
+                .collect(),
+        };
+        let stored = self.store.stories_with_ref(vendor, key, after, limit + pending.len()).map_err(failed)?;
+        let mut ids: BTreeSet<StoryId> = stored.into_iter().collect();
+        for (id, added) in pending {
+            if added && id > after {
+                ids.insert(id);
+            } else {
+                ids.remove(&id);
+            }
+        }
+        Ok(ids.into_iter().take(limit).collect())
+    }
+
+    fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, StateError> {
+        let full = (scope, key.to_owned());
+        if let Some(known) = self.cache.catalogue.borrow().get(&full) {
+            return Ok(known.clone());
+        }
+        let found = self.store.catalogue_entry(scope, key).map_err(failed)?;
+        self.cache.catalogue.borrow_mut().insert(full, found.clone());
+        Ok(found)
+    }
+
+    fn put_catalogue_entry(&mut self, scope: Scope, key: &str, entry: CatalogueEntry) {
+        self.cache.catalogue.borrow_mut().insert((scope, key.to_owned()), Some(entry.clone()));
+        self.changes.catalogue.insert((scope, key.to_owned()), entry);
+    }
+
+    fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, StateError> {
+        let full = (scope, request.to_owned());
+        if let Some(known) = self.cache.answers.borrow().get(&full) {
+            return Ok(known.clone());
+        }
+        let found = self.store.answer(scope, request).map_err(failed)?;
+        self.cache.answers.borrow_mut().insert(full, found.clone());
+        Ok(found)
+    }
+
+    fn put_answer(&mut self, scope: Scope, answer: Answer) {
+        let full = (scope, answer.request.clone());
+        self.cache.answers.borrow_mut().insert(full.clone(), Some(answer.clone()));
+        self.changes.answers.insert(full, answer);
+    }
+
+    fn decisions(&mut self, vendor: VendorId) -> Result<Arc<VendorDecisions>, StateError> {
+        if let Some(known) = self.cache.decisions.get(&vendor) {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(load_decisions(self.store, vendor).map_err(failed)?);
+        self.cache.decisions.insert(vendor, found.clone());
+        Ok(found)
+    }
+
+    fn put_decisions(&mut self, vendor: VendorId, decisions: VendorDecisions, seq: u64, decision: &Decision) {
+        self.cache.decisions.insert(vendor, Arc::new(decisions));
+        self.changes.decisions.push((vendor, seq, decision.clone()));
+    }
+}
+
+/// A vendor's decisions in force, from the store.
+pub fn load_decisions(store: &dyn FoldStore, vendor: VendorId) -> Result<VendorDecisions, FoldStoreError> {
+    let mut decisions = VendorDecisions::default();
+    for (seq, decision) in store.decisions(vendor)? {
+        decisions.apply(seq, &decision);
+    }
+    Ok(decisions)
+}

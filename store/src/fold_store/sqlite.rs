@@ -1,0 +1,299 @@
+//! The fold store on one SQLite file.
+
+use super::*;
+use crate::sqlite::{DEFAULT_PAGE_BYTES, Migration, open_reader, open_writer};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "0001_fold_store", sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql") }];
+
+/// How many idle reading connections are kept.
+const IDLE_READERS: usize = 8;
+
+/// One writer and a few readers on one file.
+///
+/// `synchronous = NORMAL`: a power loss may take the last commits away, position included;
+/// they are folded again from the log (which is FULL) into the same lines.
+pub struct SqliteFoldStore {
+    pub(super) writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    path: PathBuf,
+}
+
+impl SqliteFoldStore {
+    /// Opens or creates the file.
+    pub fn open(path: &Path) -> Result<SqliteFoldStore, FoldStoreError> {
+        let writer = open_writer(path, DEFAULT_PAGE_BYTES, MIGRATIONS)?;
+        writer.pragma_update(None, "synchronous", "normal")?;
+        writer.pragma_update(None, "secure_delete", false)?;
+        writer.pragma_update(None, "cache_size", -64_000)?;
+        writer.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        Ok(SqliteFoldStore { writer: Mutex::new(writer), readers: Mutex::new(Vec::new()), path: path.to_owned() })
+    }
+
+    pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a read on its own connection, beside the writer.
+    fn read<T>(&self, run: impl FnOnce(&Connection) -> Result<T, FoldStoreError>) -> Result<T, FoldStoreError> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let result = run(&connection);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < IDLE_READERS {
+            readers.push(connection);
+        }
+        result
+    }
+}
+
+pub(super) fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, FoldStoreError> {
+    serde_json::from_slice(bytes).map_err(|source| FoldStoreError::Unreadable { what, source })
+}
+
+fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
+    let bytes: Vec<u8> = row.get(column)?;
+    Ok(bytes.try_into().unwrap_or([0; 32]))
+}
+
+pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<Position, FoldStoreError> {
+    let found = connection
+        .prepare_cached("select next_off, cursor, next_ord, made, chain, last_hash, revision from positions where part = ?1")?
+        .query_row([partition], |row| {
+            let cursor: Option<String> = row.get(1)?;
+            Ok((
+                Position {
+                    next_offset: row.get::<_, i64>(0)? as u64,
+                    fanout: None,
+                    counters: Counters { next_ord: row.get(2)?, made: row.get::<_, i64>(3)? as u64 },
+                    chain: hash(row, 4)?,
+                    last_hash: hash(row, 5)?,
+                    revision: row.get(6)?,
+                },
+                cursor,
+            ))
+        })
+        .optional()?;
+    let Some((mut position, cursor)) = found else { return Ok(Position::start()) };
+    position.fanout = cursor.map(|text| parse("positions.cursor", text.as_bytes())).transpose()?;
+    Ok(position)
+}
+
+const LISTED: &str = "part, off, event_type, at, outcome, reason, story";
+
+fn listed(row: &Row<'_>) -> rusqlite::Result<ListedRecord> {
+    Ok(ListedRecord {
+        partition: row.get(0)?,
+        offset: row.get::<_, i64>(1)? as u64,
+        event_type: row.get(2)?,
+        at: Timestamp(row.get(3)?),
+        outcome: row.get(4)?,
+        reason: row.get(5)?,
+        story: row.get::<_, Option<i64>>(6)?.map(|id| StoryId(id as u64)),
+    })
+}
+
+impl FoldStore for SqliteFoldStore {
+    fn position(&self, partition: u16) -> Result<Position, FoldStoreError> {
+        read_position(&self.writer(), partition)
+    }
+
+    fn visible(&self, partition: u16) -> Result<Visible, FoldStoreError> {
+        self.read(|connection| {
+            let found = connection
+                .prepare_cached("select visible_off, visible_at from positions where part = ?1")?
+                .query_row([partition], |row| Ok(Visible { next_offset: row.get::<_, i64>(0)? as u64, at: Timestamp(row.get(1)?) }))
+                .optional()?;
+            Ok(found.unwrap_or_default())
+        })
+    }
+
+    fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {
+        let writer = self.writer();
+        let mut statement = writer.prepare_cached("select story from aliases where connection = ?1 and livemode = ?2 and alias = ?3")?;
+        let mut found = Vec::with_capacity(names.len());
+        for (scope, alias) in names {
+            let story = statement
+                .query_row(params![scope.connection.0 as i64, scope.mode.as_u8(), alias.0], |row| row.get::<_, i64>(0))
+                .optional()?;
+            found.push(story.map(|id| StoryId(id as u64)));
+        }
+        Ok(found)
+    }
+
+    fn stories(&self, ids: &[StoryId]) -> Result<Vec<Option<Story>>, FoldStoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("select body from stories where id = ?1")?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                let body: Option<Vec<u8>> = statement.query_row([id.0 as i64], |row| row.get(0)).optional()?;
+                found.push(body.map(|body| parse("stories", &body)).transpose()?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn stories_with_ref(&self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, FoldStoreError> {
+        let writer = self.writer();
+        let ids: Vec<i64> = match key {
+            Some(key) => writer
+                .prepare_cached("select story from story_refs where vendor = ?1 and ref = ?2 and story > ?3 order by story limit ?4")?
+                .query_map(params![vendor.0 as i64, key, after.0 as i64, limit as i64], |row| row.get(0))?
+                .collect::<Result<_, _>>()?,
+            None => writer
+                .prepare_cached("select id from stories where vendor = ?1 and id > ?2 order by id limit ?3")?
+                .query_map(params![vendor.0 as i64, after.0 as i64, limit as i64], |row| row.get(0))?
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(ids.into_iter().map(|id| StoryId(id as u64)).collect())
+    }
+
+    fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, FoldStoreError> {
+        let body: Option<Vec<u8>> = self
+            .writer()
+            .prepare_cached("select body from catalogue where connection = ?1 and livemode = ?2 and key = ?3")?
+            .query_row(params![scope.connection.0 as i64, scope.mode.as_u8(), key], |row| row.get(0))
+            .optional()?;
+        body.map(|body| parse("catalogue", &body)).transpose()
+    }
+
+    fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, FoldStoreError> {
+        let body: Option<Vec<u8>> = self
+            .writer()
+            .prepare_cached("select body from answers where connection = ?1 and livemode = ?2 and request = ?3")?
+            .query_row(params![scope.connection.0 as i64, scope.mode.as_u8(), request], |row| row.get(0))
+            .optional()?;
+        body.map(|body| parse("answers", &body)).transpose()
+    }
+
+    fn decisions(&self, vendor: VendorId) -> Result<Vec<(u64, Decision)>, FoldStoreError> {
+        let rows: Vec<(i64, Vec<u8>)> = self
+            .writer()
+            .prepare_cached("select seq, body from decisions where vendor = ?1 order by seq")?
+            .query_map([vendor.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        rows.into_iter().map(|(seq, body)| Ok((seq as u64, parse("decisions", &body)?))).collect()
+    }
+
+    fn commit(&self, partition: u16, expected: &Position, next: &Position, commit: &Commit) -> Result<(), FoldStoreError> {
+        let mut writer = self.writer();
+        sqlite_commit::commit(&mut writer, partition, expected, next, commit)
+    }
+
+    fn outbox(&self, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+        self.read(|connection| sqlite_commit::outbox(connection, limit))
+    }
+
+    fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {
+        sqlite_commit::delivered(&mut self.writer(), batch, at)
+    }
+
+    fn outbox_len(&self) -> Result<u64, FoldStoreError> {
+        self.read(|connection| Ok(connection.query_row("select count(*) from outbox", [], |row| row.get::<_, i64>(0))? as u64))
+    }
+
+    fn open_questions(&self, after: u64, limit: usize) -> Result<Vec<OpenQuestion>, FoldStoreError> {
+        self.read(|connection| {
+            let questions = connection
+                .prepare_cached(
+                    "select id, vendor, connection, livemode, provider, request from questions where state = 'open' and id > ?1 order by id limit ?2",
+                )?
+                .query_map(params![after as i64, limit as i64], |row| {
+                    Ok(OpenQuestion {
+                        id: row.get::<_, i64>(0)? as u64,
+                        scope: Scope {
+                            vendor: VendorId(row.get::<_, i64>(1)? as u64),
+                            connection: ConnectionId(row.get::<_, i64>(2)? as u64),
+                            mode: Mode::from_livemode(row.get(3)?),
+                        },
+                        provider: Provider::from_name(&row.get::<_, String>(4)?).unwrap_or(Provider::Stripe),
+                        request: row.get(5)?,
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(questions)
+        })
+    }
+
+    fn open_question_count(&self, vendor: VendorId) -> Result<u64, FoldStoreError> {
+        self.read(|connection| {
+            let count: i64 = connection
+                .prepare_cached("select count(*) from questions where state = 'open' and vendor = ?1")?
+                .query_row([vendor.0 as i64], |row| row.get(0))?;
+            Ok(count as u64)
+        })
+    }
+
+    fn story_of_purchase(&self, purchases: &[PurchaseId]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("select story from purchases where id = ?1")?;
+            let mut found = Vec::with_capacity(purchases.len());
+            for purchase in purchases {
+                let story: Option<i64> = statement.query_row([purchase.0 as i64], |row| row.get(0)).optional()?;
+                found.push(story.map(|id| StoryId(id as u64)));
+            }
+            Ok(found)
+        })
+    }
+
+    fn records_of_event(&self, vendor: VendorId, event_id: &str) -> Result<Vec<ListedRecord>, FoldStoreError> {
+        self.read(|connection| {
+            let sql = format!("select {LISTED} from records where event_hash = ?1 and vendor = ?2 order by off limit 100");
+            let rows = connection
+                .prepare_cached(&sql)?
+                .query_map(params![event_hash(vendor, event_id), vendor.0 as i64], listed)?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
+    fn records(&self, partition: u16, offsets: &[u64]) -> Result<Vec<ListedRecord>, FoldStoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!("select {LISTED} from records where part = ?1 and off = ?2"))?;
+            let mut found = Vec::with_capacity(offsets.len());
+            for offset in offsets {
+                found.extend(statement.query_row(params![partition, *offset as i64], listed).optional()?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn open_records(&self, vendor: VendorId, outcome: &str, after: Option<u64>, limit: usize) -> Result<Vec<ListedRecord>, FoldStoreError> {
+        self.read(|connection| {
+            let sql = format!("select {LISTED} from records where vendor = ?1 and outcome = ?2 and off > ?3 and outcome in ('refused', 'waiting') order by off limit ?4");
+            let after = after.map_or(-1, |offset| offset as i64);
+            let rows = connection
+                .prepare_cached(&sql)?
+                .query_map(params![vendor.0 as i64, outcome, after, limit as i64], listed)?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
+    fn outcome_counts(&self, vendor: VendorId, mode: Mode) -> Result<OutcomeCounts, FoldStoreError> {
+        self.read(|connection| {
+            let rows: Vec<(String, i64)> = connection
+                .prepare_cached("select outcome, sum(records) from outcome_counts where vendor = ?1 and livemode in (?2, 2) group by outcome")?
+                .query_map(params![vendor.0 as i64, mode.as_u8()], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(rows.into_iter().filter(|(_, count)| *count != 0).map(|(outcome, count)| (outcome, count as u64)).collect())
+        })
+    }
+
+    fn waiting_since(&self, partition: u16, before: Timestamp, limit: usize) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
+        self.read(|connection| {
+            let rows: Vec<(i64, i64)> = connection
+                .prepare_cached("select vendor, off from records where outcome = 'waiting' and part = ?1 and at < ?2 order by vendor, off limit ?3")?
+                .query_map(params![partition, before.0, limit as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(rows.into_iter().map(|(vendor, off)| (VendorId(vendor as u64), off as u64)).collect())
+        })
+    }
+}

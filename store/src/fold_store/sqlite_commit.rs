@@ -1,0 +1,239 @@
+//! The one transaction that moves a position, and the outbox behind it.
+
+use super::sqlite::{parse, read_position};
+use super::*;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::collections::BTreeMap;
+
+fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("stored values have string keys only")
+}
+
+pub(super) fn commit(
+    connection: &mut Connection,
+    partition: u16,
+    expected: &Position,
+    next: &Position,
+    commit: &Commit,
+) -> Result<(), FoldStoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = read_position(&transaction, partition)?;
+    if &found != expected {
+        return Err(FoldStoreError::Conflict { partition, expected: expected.next_offset, found: found.next_offset });
+    }
+    write_stories(&transaction, commit)?;
+    write_knowledge(&transaction, commit)?;
+    write_records(&transaction, partition, commit)?;
+    write_questions(&transaction, commit)?;
+    write_outbox(&transaction, partition, commit)?;
+    write_position(&transaction, partition, next)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn write_position(transaction: &Transaction<'_>, partition: u16, next: &Position) -> Result<(), FoldStoreError> {
+    let cursor = next.fanout.as_ref().map(|fanout| String::from_utf8(json(fanout)).expect("JSON is UTF-8"));
+    transaction
+        .prepare_cached(
+            "insert into positions (part, next_off, cursor, next_ord, made, chain, last_hash, revision, visible_off, visible_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)
+             on conflict (part) do update set next_off = ?2, cursor = ?3, next_ord = ?4, made = ?5, chain = ?6, last_hash = ?7, revision = ?8",
+        )?
+        .execute(params![
+            partition,
+            next.next_offset as i64,
+            cursor,
+            next.counters.next_ord,
+            next.counters.made as i64,
+            next.chain.as_slice(),
+            next.last_hash.as_slice(),
+            next.revision
+        ])?;
+    Ok(())
+}
+
+fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
+    let mut put = transaction.prepare_cached("insert or replace into stories (id, vendor, body) values (?1, ?2, ?3)")?;
+    let mut delete = transaction.prepare_cached("delete from stories where id = ?1")?;
+    for (id, story) in &commit.stories {
+        match story {
+            Some(story) => put.execute(params![id.0 as i64, story.scope.vendor.0 as i64, json(story.as_ref())])?,
+            None => delete.execute([id.0 as i64])?,
+        };
+    }
+    let mut alias = transaction.prepare_cached("insert or replace into aliases (connection, livemode, alias, story) values (?1, ?2, ?3, ?4)")?;
+    for (scope, name, story) in &commit.aliases {
+        alias.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), name.0, story.0 as i64])?;
+    }
+    let mut add = transaction.prepare_cached("insert or ignore into story_refs (vendor, ref, story) values (?1, ?2, ?3)")?;
+    let mut remove = transaction.prepare_cached("delete from story_refs where vendor = ?1 and ref = ?2 and story = ?3")?;
+    for (vendor, key, story, added) in &commit.refs {
+        let statement = if *added { &mut add } else { &mut remove };
+        statement.execute(params![vendor.0 as i64, key, story.0 as i64])?;
+    }
+    let mut purchase = transaction.prepare_cached("insert or replace into purchases (id, story) values (?1, ?2)")?;
+    for (id, story) in &commit.purchases {
+        purchase.execute(params![id.0 as i64, story.0 as i64])?;
+    }
+    Ok(())
+}
+
+fn write_knowledge(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
+    let mut entry = transaction.prepare_cached("insert or replace into catalogue (connection, livemode, key, body) values (?1, ?2, ?3, ?4)")?;
+    for (scope, key, value) in &commit.catalogue {
+        entry.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), key, json(value)])?;
+    }
+    let mut put = transaction.prepare_cached("insert or replace into answers (connection, livemode, request, body) values (?1, ?2, ?3, ?4)")?;
+    for (scope, value) in &commit.answers {
+        put.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), value.request, json(value)])?;
+    }
+    let mut decision = transaction.prepare_cached("insert into decisions (vendor, seq, off, at, body) values (?1, ?2, ?3, ?4, ?5)")?;
+    for (vendor, seq, offset, at, value) in &commit.decisions {
+        decision.execute(params![vendor.0 as i64, *seq as i64, *offset as i64, at.0, json(value)])?;
+    }
+    Ok(())
+}
+
+fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit) -> Result<(), FoldStoreError> {
+    let mut counts: BTreeMap<(i64, u8, String), i64> = BTreeMap::new();
+    let mut put = transaction.prepare_cached(
+        "insert into records (part, off, vendor, connection, livemode, event_hash, event_type, at, outcome, reason, story)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    for row in &commit.records {
+        let mode = row.mode.map(Mode::as_u8);
+        *counts.entry((row.vendor.0 as i64, mode.unwrap_or(2), row.outcome.name().to_owned())).or_default() += 1;
+        put.execute(params![
+            partition,
+            row.offset as i64,
+            row.vendor.0 as i64,
+            row.connection.0 as i64,
+            mode,
+            event_hash(row.vendor, &row.event_id),
+            row.event_type,
+            row.at.0,
+            row.outcome.name(),
+            row.outcome.reason(),
+            row.story.map(|id| id.0 as i64)
+        ])?;
+    }
+    let mut before = transaction.prepare_cached("select vendor, coalesce(livemode, 2), outcome from records where part = ?1 and off = ?2")?;
+    let mut change = transaction.prepare_cached("update records set outcome = ?3, reason = ?4 where part = ?1 and off = ?2")?;
+    for (offset, outcome) in &commit.resolved {
+        let (vendor, mode, old): (i64, u8, String) =
+            before.query_row(params![partition, *offset as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        *counts.entry((vendor, mode, old)).or_default() -= 1;
+        *counts.entry((vendor, mode, outcome.name().to_owned())).or_default() += 1;
+        change.execute(params![partition, *offset as i64, outcome.name(), outcome.reason()])?;
+    }
+    let mut count = transaction.prepare_cached(
+        "insert into outcome_counts (vendor, livemode, outcome, records) values (?1, ?2, ?3, ?4)
+         on conflict (vendor, livemode, outcome) do update set records = records + ?4",
+    )?;
+    for ((vendor, mode, outcome), difference) in counts {
+        count.execute(params![vendor, mode, outcome, difference])?;
+    }
+    Ok(())
+}
+
+fn write_questions(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
+    // A question that was refused is asked again when another story needs it.
+    let mut ask = transaction.prepare_cached(
+        "insert into questions (vendor, connection, livemode, provider, request, about, state) values (?1, ?2, ?3, ?4, ?5, ?6, 'open')
+         on conflict (connection, livemode, request) do nothing",
+    )?;
+    for (scope, provider, question) in &commit.questions {
+        ask.execute(params![
+            scope.vendor.0 as i64,
+            scope.connection.0 as i64,
+            scope.mode.as_u8(),
+            provider.name(),
+            question.request,
+            question.about
+        ])?;
+    }
+    let mut close = transaction.prepare_cached("update questions set state = 'answered' where connection = ?1 and livemode = ?2 and request = ?3")?;
+    for (scope, answer) in &commit.answers {
+        close.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), answer.request])?;
+    }
+    Ok(())
+}
+
+fn write_outbox(transaction: &Transaction<'_>, partition: u16, commit: &Commit) -> Result<(), FoldStoreError> {
+    let mut put = transaction.prepare_cached("insert into outbox (part, off, n, body) values (?1, ?2, ?3, ?4)")?;
+    // Purchase rows travel before the lines of their record, so that X never shows a line
+    // whose purchase it does not show.
+    let mut next: BTreeMap<u64, i64> = BTreeMap::new();
+    for row in &commit.rows {
+        let n = next_n(transaction, partition, row.src_off, &mut next)?;
+        put.execute(params![partition, row.src_off as i64, n, json(&OutboxItem::Row(row.clone()))])?;
+    }
+    for line in &commit.lines {
+        let n = next_n(transaction, partition, line.src_off, &mut next)?;
+        put.execute(params![partition, line.src_off as i64, n, json(&OutboxItem::Line(line.clone()))])?;
+    }
+    Ok(())
+}
+
+/// Later slices of one record go on counting where the earlier ones ended.
+fn next_n(transaction: &Transaction<'_>, partition: u16, offset: u64, next: &mut BTreeMap<u64, i64>) -> Result<i64, FoldStoreError> {
+    let n = match next.get(&offset) {
+        Some(n) => *n,
+        None => transaction
+            .prepare_cached("select coalesce(max(n) + 1, 0) from outbox where part = ?1 and off = ?2")?
+            .query_row(params![partition, offset as i64], |row| row.get(0))?,
+    };
+    next.insert(offset, n + 1);
+    Ok(n)
+}
+
+/// Cuts the next batch: items in order, and for each partition how far it is visible when they
+/// are in the warehouse.
+pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+    let snapshot = connection.unchecked_transaction()?;
+    let positions: Vec<(u16, i64, i64)> = snapshot
+        .prepare_cached("select part, next_off, visible_off from positions order by part")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut batch = OutboxBatch::default();
+    let mut statement = snapshot.prepare_cached("select off, n, body from outbox where part = ?1 order by off, n limit ?2")?;
+    for (partition, folded, visible) in positions {
+        if folded == visible {
+            continue;
+        }
+        let room = limit.saturating_sub(batch.items.len());
+        if room == 0 {
+            break;
+        }
+        let rows: Vec<(i64, i64, Vec<u8>)> =
+            statement.query_map(params![partition, room as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+        let cut = rows.len() == room;
+        let last = rows.last().map(|(offset, n, _)| (*offset as u64, *n as u32));
+        for (_, _, body) in &rows {
+            batch.items.push(parse("outbox", body)?);
+        }
+        let reached = match last {
+            // The last record may have more items: it is visible only with the next batch.
+            Some((offset, _)) if cut => offset,
+            _ => folded as u64,
+        };
+        batch.ranges.push(OutboxRange { partition, last, visible: reached.max(visible as u64) });
+    }
+    Ok(batch)
+}
+
+pub(super) fn delivered(connection: &mut Connection, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for range in &batch.ranges {
+        if let Some((offset, n)) = range.last {
+            transaction
+                .prepare_cached("delete from outbox where part = ?1 and (off, n) <= (?2, ?3)")?
+                .execute(params![range.partition, offset as i64, n])?;
+        }
+        transaction
+            .prepare_cached("update positions set visible_off = max(visible_off, ?2), visible_at = ?3 where part = ?1")?
+            .execute(params![range.partition, range.visible as i64, at.0])?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -57,7 +57,7 @@ struct Prepared {
 pub struct Batch<'a, 'b> {
     partition: u16,
     state: &'a mut StoreState<'b>,
-    store: &'b dyn FoldStore,
+    store: &'a dyn FoldStore,
     read_one: &'a ReadOne<'a>,
     commit: Commit,
     decided: HashMap<(VendorId, u64), (u64, Timestamp)>,
@@ -65,7 +65,7 @@ pub struct Batch<'a, 'b> {
 
 impl<'a, 'b> Batch<'a, 'b> {
     /// An empty batch of a partition.
-    pub fn new(partition: u16, state: &'a mut StoreState<'b>, store: &'b dyn FoldStore, read_one: &'a ReadOne<'a>) -> Batch<'a, 'b> {
+    pub fn new(partition: u16, state: &'a mut StoreState<'b>, store: &'a dyn FoldStore, read_one: &'a ReadOne<'a>) -> Batch<'a, 'b> {
         state.begin();
         Batch { partition, state, store, read_one, commit: Commit::default(), decided: HashMap::new() }
     }

@@ -166,7 +166,9 @@ pub struct OutboxBatch {
 pub struct OutboxRange {
     /// Partition.
     pub partition: u16,
-    /// Up to which item it goes, inclusive: (offset, order).
+    /// Its first item: (offset, order).
+    pub first: Option<(u64, u32)>,
+    /// Its last item: (offset, order).
     pub last: Option<(u64, u32)>,
     /// Everything below is visible after the insert.
     pub visible: u64,

@@ -208,7 +208,8 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
         let rows: Vec<(i64, i64, Vec<u8>)> =
             statement.query_map(params![partition, room as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
         let cut = rows.len() == room;
-        let last = rows.last().map(|(offset, n, _)| (*offset as u64, *n as u32));
+        let place = |(offset, n, _): &(i64, i64, Vec<u8>)| (*offset as u64, *n as u32);
+        let (first, last) = (rows.first().map(place), rows.last().map(place));
         for (_, _, body) in &rows {
             batch.items.push(parse("outbox", body)?);
         }
@@ -217,7 +218,7 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
             Some((offset, _)) if cut => offset,
             _ => folded as u64,
         };
-        batch.ranges.push(OutboxRange { partition, last, visible: reached.max(visible as u64) });
+        batch.ranges.push(OutboxRange { partition, first, last, visible: reached.max(visible as u64) });
     }
     Ok(batch)
 }

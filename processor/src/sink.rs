@@ -1,0 +1,148 @@
+//! The sink: outbox to warehouse, in order, again and again until it is there; then announce.
+
+use domain::ids::{AffiliateId, Mode, Timestamp, VendorId};
+use domain::line::{LedgerLine, PurchaseRow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem};
+use store::live::{LiveHub, LiveSignal};
+use store::warehouse::{InsertBatch, Warehouse};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// How many items one insert takes.
+const BATCH_ITEMS: usize = 5_000;
+/// How long the sink sleeps when nothing was committed.
+const IDLE: Duration = Duration::from_millis(500);
+/// Pause after a failed insert, growing to the last.
+const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
+
+/// Projects the outbox.
+pub struct Sink {
+    /// Where lines wait.
+    pub store: Arc<dyn FoldStore>,
+    /// Where they go.
+    pub warehouse: Warehouse,
+    /// Who is told.
+    pub live: Arc<LiveHub>,
+    /// Woken after every commit of the fold.
+    pub committed: Arc<Notify>,
+    /// Generation of the log.
+    pub generation: u16,
+    /// The time now.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Sink {
+    /// Runs until stopped.
+    pub async fn run(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            match self.project_lines(stop).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tokio::select! {
+                        () = self.committed.notified() => {}
+                        () = tokio::time::sleep(IDLE) => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "the outbox cannot be read: {error}");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// One batch: cut, insert until it is there, move what is visible, announce. Returns
+    /// whether there was one.
+    async fn project_lines(&self, stop: &CancellationToken) -> Result<bool, FoldStoreError> {
+        let store = self.store.clone();
+        let batch = blocking(move || store.outbox(BATCH_ITEMS)).await?;
+        if batch.ranges.is_empty() {
+            return Ok(false);
+        }
+        if !self.insert_until_there(&batch, stop).await {
+            return Ok(false);
+        }
+        let (store, now, batch) = (self.store.clone(), (self.clock)(), Arc::new(batch));
+        let delivered = batch.clone();
+        blocking(move || store.delivered(&delivered, now)).await?;
+        self.announce(&batch);
+        Ok(true)
+    }
+
+    /// Whatever the outcome was, the same rows go again under the same token until the
+    /// warehouse says yes. Returns false when stopped before that.
+    async fn insert_until_there(&self, batch: &OutboxBatch, stop: &CancellationToken) -> bool {
+        let (lines, purchases) = split(batch);
+        if lines.is_empty() && purchases.is_empty() {
+            return true;
+        }
+        let token = token(self.generation, batch);
+        let insert = InsertBatch { generation: self.generation, lines: &lines, purchases: &purchases, token: &token };
+        let mut failures = 0;
+        loop {
+            let started = std::time::Instant::now();
+            let error = match self.warehouse.insert(&insert).await {
+                Ok(()) => {
+                    metrics::histogram!("at_sink_insert_seconds").record(started.elapsed().as_secs_f64());
+                    metrics::counter!("at_sink_lines_total").increment(lines.len() as u64);
+                    return true;
+                }
+                Err(error) => error,
+            };
+            metrics::counter!("at_sink_retries_total").increment(1);
+            tracing::warn!(failures, error = %error, "the warehouse did not take a batch of {} lines, trying again: {error}", lines.len());
+            let pause = Duration::from_millis(PAUSES_MS[failures.min(PAUSES_MS.len() - 1)]);
+            failures += 1;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return false,
+            }
+        }
+    }
+
+    fn announce(&self, batch: &OutboxBatch) {
+        let visible: BTreeMap<u16, u64> = batch.ranges.iter().map(|range| (range.partition, range.visible)).collect();
+        let mut changed: BTreeMap<(VendorId, Mode), (u16, BTreeSet<AffiliateId>)> = BTreeMap::new();
+        for item in &batch.items {
+            let (vendor, mode, affiliate, partition) = match item {
+                OutboxItem::Line(line) => (line.vendor, line.mode, line.affiliate, line.src_part),
+                OutboxItem::Row(row) => (row.vendor, row.mode, row.affiliate, row.src_part),
+            };
+            changed.entry((vendor, mode)).or_insert_with(|| (partition, BTreeSet::new())).1.insert(affiliate);
+        }
+        for ((vendor, mode), (partition, affiliates)) in changed {
+            let next_offset = visible.get(&partition).copied().unwrap_or_default();
+            self.live.announce(LiveSignal { vendor, mode, affiliates, next_offset });
+        }
+    }
+}
+
+fn split(batch: &OutboxBatch) -> (Vec<LedgerLine>, Vec<PurchaseRow>) {
+    let (mut lines, mut rows) = (Vec::new(), Vec::new());
+    for item in &batch.items {
+        match item {
+            OutboxItem::Line(line) => lines.push(line.clone()),
+            OutboxItem::Row(row) => rows.push(row.clone()),
+        }
+    }
+    (lines, rows)
+}
+
+/// A function of the ranges: the same rows always come under the same token, and no other rows
+/// ever do (a used token with other rows would be dropped in silence).
+fn token(generation: u16, batch: &OutboxBatch) -> String {
+    use sha2::{Digest, Sha256};
+    let mut digest = Sha256::new();
+    for range in &batch.ranges {
+        digest.update(format!("{}:{:?}:{:?};", range.partition, range.first, range.last));
+    }
+    format!("g{generation}-{}", hex::encode(&digest.finalize()[..16]))
+}
+
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, FoldStoreError> + Send + 'static) -> Result<T, FoldStoreError> {
+    tokio::task::spawn_blocking(run).await.expect("the fold store does not panic")
+}

@@ -5,7 +5,7 @@ use domain::line::{LedgerLine, PurchaseRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem};
+use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem, Visible};
 use store::live::{LiveHub, LiveSignal};
 use store::warehouse::{InsertBatch, Warehouse};
 use tokio::sync::Notify;
@@ -69,7 +69,7 @@ impl Sink {
         let (store, now, batch) = (self.store.clone(), (self.clock)(), Arc::new(batch));
         let delivered = batch.clone();
         blocking(move || store.delivered(&delivered, now)).await?;
-        self.announce(&batch);
+        self.announce(&batch, now);
         Ok(true)
     }
 
@@ -104,7 +104,7 @@ impl Sink {
         }
     }
 
-    fn announce(&self, batch: &OutboxBatch) {
+    fn announce(&self, batch: &OutboxBatch, now: Timestamp) {
         let visible: BTreeMap<u16, u64> = batch.ranges.iter().map(|range| (range.partition, range.visible)).collect();
         let mut changed: BTreeMap<(VendorId, Mode), (u16, BTreeSet<AffiliateId>)> = BTreeMap::new();
         for item in &batch.items {
@@ -114,10 +114,13 @@ impl Sink {
             };
             changed.entry((vendor, mode)).or_insert_with(|| (partition, BTreeSet::new())).1.insert(affiliate);
         }
-        for ((vendor, mode), (partition, affiliates)) in changed {
+        let signals = changed.into_iter().map(|((vendor, mode), (partition, affiliates))| {
             let next_offset = visible.get(&partition).copied().unwrap_or_default();
-            self.live.announce(LiveSignal { vendor, mode, affiliates, next_offset });
-        }
+            LiveSignal { vendor, mode, affiliates, next_offset }
+        });
+        let moved: Vec<(u16, Visible)> =
+            batch.ranges.iter().map(|range| (range.partition, Visible { next_offset: range.visible, at: now })).collect();
+        self.live.announce(signals.collect(), &moved);
     }
 }
 

@@ -222,7 +222,7 @@ impl FoldState for StoreState<'_> {
         if let Some(known) = self.cache.decisions.get(&vendor) {
             return Ok(known.clone());
         }
-        let found = Arc::new(load_decisions(self.store, vendor).map_err(failed)?);
+        let found = Arc::new(VendorDecisions::replay(self.store.decisions(vendor).map_err(failed)?));
         self.cache.decisions.insert(vendor, found.clone());
         Ok(found)
     }
@@ -231,13 +231,4 @@ impl FoldState for StoreState<'_> {
         self.cache.decisions.insert(vendor, Arc::new(decisions));
         self.changes.decisions.push((vendor, seq, decision.clone()));
     }
-}
-
-/// A vendor's decisions in force, from the store.
-pub fn load_decisions(store: &dyn FoldStore, vendor: VendorId) -> Result<VendorDecisions, FoldStoreError> {
-    let mut decisions = VendorDecisions::default();
-    for (seq, decision) in store.decisions(vendor)? {
-        decisions.apply(seq, &decision);
-    }
-    Ok(decisions)
 }

@@ -175,6 +175,8 @@ impl FoldWorker {
         let mut lanes: Vec<Lane> = self.partitions.iter().map(|partition| Lane { partition: *partition, position: None, blocked: 0 }).collect();
         while !stop.is_cancelled() {
             let mut moved = false;
+            // Counts from here on: what is appended while the lanes turn is not missed.
+            let appended = self.log.appended();
             for lane in &mut lanes {
                 moved |= self.turn(runtime, &mut state, lane);
                 if stop.is_cancelled() {
@@ -184,7 +186,7 @@ impl FoldWorker {
             if !moved {
                 runtime.block_on(async {
                     tokio::select! {
-                        () = self.log.appended() => {}
+                        () = appended => {}
                         () = tokio::time::sleep(IDLE) => {}
                         () = stop.cancelled() => {}
                     }

@@ -1,6 +1,7 @@
 //! The live signal port, in process: what became visible, for open pages.
 
 use domain::ids::{AffiliateId, Mode, VendorId};
+use crate::fold_store::Visible;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;
@@ -21,24 +22,31 @@ pub struct LiveSignal {
     pub next_offset: u64,
 }
 
-/// Tells open pages, and remembers when a scope last changed.
+/// Called with every signal before anybody can read the new data: caches forget what it touches.
+type OnChange = dyn Fn(&LiveSignal) + Send + Sync;
+
+/// Tells open pages, and knows up to where each partition is visible.
 pub struct LiveHub {
     sender: broadcast::Sender<LiveSignal>,
-    changed: Mutex<HashMap<(VendorId, Mode), u64>>,
-}
-
-impl Default for LiveHub {
-    fn default() -> Self {
-        LiveHub { sender: broadcast::channel(BACKLOG).0, changed: Mutex::new(HashMap::new()) }
-    }
+    visible: Mutex<HashMap<u16, Visible>>,
+    on_change: Box<OnChange>,
 }
 
 impl LiveHub {
-    /// Announces.
-    pub fn announce(&self, signal: LiveSignal) {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert((signal.vendor, signal.mode), signal.next_offset);
-        // Nobody listening is no error.
-        let _ = self.sender.send(signal);
+    /// A hub that starts at what the fold store says is visible.
+    pub fn new(visible: impl IntoIterator<Item = (u16, Visible)>, on_change: Box<OnChange>) -> LiveHub {
+        LiveHub { sender: broadcast::channel(BACKLOG).0, visible: Mutex::new(visible.into_iter().collect()), on_change }
+    }
+
+    /// Announces: first caches forget, then the partitions' visible offsets move, then pages
+    /// are told. So a page that reads the new offset never sees an old answer for it.
+    pub fn announce(&self, signals: Vec<LiveSignal>, moved: &[(u16, Visible)]) {
+        signals.iter().for_each(|signal| (self.on_change)(signal));
+        self.visible.lock().unwrap_or_else(PoisonError::into_inner).extend(moved.iter().copied());
+        for signal in signals {
+            // Nobody listening is no error.
+            let _ = self.sender.send(signal);
+        }
     }
 
     /// Every signal from now on.
@@ -46,8 +54,8 @@ impl LiveHub {
         self.sender.subscribe()
     }
 
-    /// The visible offset at which a scope last changed since this process started.
-    pub fn last_change(&self, vendor: VendorId, mode: Mode) -> u64 {
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).get(&(vendor, mode)).copied().unwrap_or(0)
+    /// Up to where a partition is visible.
+    pub fn visible(&self, partition: u16) -> Visible {
+        self.visible.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).copied().unwrap_or_default()
     }
 }

@@ -1,0 +1,446 @@
+//! Provider accounts: endpoints, secrets, keys for asking.
+
+use super::decide::{audit, enqueue, take_sequence};
+use super::sqlite_store::Sealer;
+use super::*;
+use crate::secrets::Sealed;
+use domain::decision::{Decision, SetConnection};
+use domain::ids::Provider;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+
+/// Signatures are tried against every secret, so there are few.
+const MAX_SECRETS: usize = 8;
+const MAX_SECRET_CHARACTERS: usize = 500;
+const MAX_ADDRESS_CHARACTERS: usize = 500;
+/// 128 random bits in the URL of an endpoint.
+const ENDPOINT_ID_BYTES: usize = 16;
+
+/// Opens a connection, or joins the one of the same provider and account.
+pub(super) fn connect(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    request: &ConnectRequest,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<Connected> {
+    let secret = checked_secret("secret", &request.secret)?;
+    let key = request
+        .key
+        .as_ref()
+        .filter(|key| !key.expose().trim().is_empty())
+        .map(|key| checked_secret("key", key))
+        .transpose()?;
+    let api_base = request.api_base.as_deref().map(checked_address).transpose()?;
+    if api_base.is_some() && key.is_none() {
+        return Err(ControlError::invalid("api_base", "is of no use without `key`: give both or none"));
+    }
+    let account = request.account.as_deref().unwrap_or_default().trim().to_owned();
+    let vendor = vendors::ensure(transaction, sealer, &NewVendor::named(&request.vendor), actor, now)?.id;
+
+    let before = connection_of_account(transaction, vendor, request.provider, &account)?;
+    let connection = open_connection(transaction, vendor, request, &account, before.as_ref(), now)?;
+    let endpoint_id = open_endpoint(transaction, sealer, vendor, connection, request.mode_hint, now)?;
+    add_secret(transaction, sealer, vendor, &endpoint_id, &secret, now)?;
+    if let Some(key) = key {
+        let mode = mode_of_key(request.provider, &key, request.mode_hint)?;
+        set_lookup_key(transaction, sealer, (vendor, connection), mode, api_base.as_deref(), &key, now)?;
+    }
+    let after = set_connection(transaction, vendor, connection)?;
+    if before.as_ref() != Some(&after) {
+        announce(transaction, vendor, after, now)?;
+    }
+    let detail = serde_json::json!({
+        "connection": connection, "provider": request.provider, "mode": request.mode_hint, "endpoint": endpoint_id,
+    });
+    audit(transaction, vendor, actor, "connect", &detail.to_string(), now)?;
+    Ok(Connected { vendor, connection, endpoint_id })
+}
+
+/// Gives the state of a connection to the log.
+fn announce(transaction: &Transaction<'_>, vendor: VendorId, set: SetConnection, now: Timestamp) -> ControlResult<()> {
+    let seq = take_sequence(transaction, vendor, 1)?;
+    enqueue(transaction, vendor, seq, &Decision::SetConnection(set), now)
+}
+
+fn connection_of_account(
+    connection: &Connection,
+    vendor: VendorId,
+    provider: Provider,
+    account: &str,
+) -> ControlResult<Option<SetConnection>> {
+    let id: Option<u64> = connection
+        .prepare_cached("select id from connections where vendor = ?1 and provider = ?2 and account = ?3")?
+        .query_row((vendor.0, provider.name(), account), |row| row.get(0))
+        .optional()?;
+    id.map(|id| set_connection(connection, vendor, ConnectionId(id))).transpose()
+}
+
+/// A connection as the log knows it.
+fn set_connection(connection: &Connection, vendor: VendorId, id: ConnectionId) -> ControlResult<SetConnection> {
+    let sql = format!("select {COLUMNS} from connections where vendor = ?1 and id = ?2");
+    let row = connection.prepare_cached(&sql)?.query_row((vendor.0, id.0), connection_row).optional()?;
+    let row = row.ok_or_else(|| ControlError::NotFound(format!("connection {id} of vendor {vendor}")))?;
+    Ok(SetConnection {
+        connection: id,
+        provider: provider_named(&row.provider)?,
+        account: Some(row.account).filter(|account| !account.is_empty()),
+        history_from: row.history_from,
+        can_look_up: row.can_look_up,
+        closed_at: row.closed_at,
+    })
+}
+
+const COLUMNS: &str = "id, provider, account, history_from, created_at, closed_at,
+  exists (select 1 from lookup_keys where lookup_keys.connection = connections.id)";
+
+struct ConnectionRow {
+    id: ConnectionId,
+    provider: String,
+    account: String,
+    history_from: Option<Timestamp>,
+    created_at: Timestamp,
+    closed_at: Option<Timestamp>,
+    can_look_up: bool,
+}
+
+fn connection_row(row: &Row<'_>) -> rusqlite::Result<ConnectionRow> {
+    Ok(ConnectionRow {
+        id: ConnectionId(row.get(0)?),
+        provider: row.get(1)?,
+        account: row.get(2)?,
+        history_from: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        created_at: Timestamp(row.get(4)?),
+        closed_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        can_look_up: row.get(6)?,
+    })
+}
+
+/// Inserts the connection, or opens it again. What happened while it was closed is unknown,
+/// so that its history then begins anew, unless the caller says that it is complete.
+fn open_connection(
+    transaction: &Transaction<'_>,
+    vendor: VendorId,
+    request: &ConnectRequest,
+    account: &str,
+    before: Option<&SetConnection>,
+    now: Timestamp,
+) -> ControlResult<ConnectionId> {
+    let fresh = if request.complete_history { None } else { Some(now) };
+    let Some(before) = before else {
+        transaction.execute(
+            "insert into connections (vendor, provider, account, history_from, created_at) values (?1, ?2, ?3, ?4, ?5)",
+            (vendor.0, request.provider.name(), account, fresh.map(|from| from.0), now.0),
+        )?;
+        return Ok(ConnectionId(transaction.last_insert_rowid() as u64));
+    };
+    let history_from = match before.closed_at {
+        Some(_) => fresh,
+        None => before.history_from.filter(|_| !request.complete_history),
+    };
+    transaction.execute(
+        "update connections set history_from = ?3, closed_at = null where vendor = ?1 and id = ?2",
+        (vendor.0, before.connection.0, history_from.map(|from| from.0)),
+    )?;
+    Ok(before.connection)
+}
+
+fn open_endpoint(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    vendor: VendorId,
+    connection: ConnectionId,
+    mode_hint: Option<Mode>,
+    now: Timestamp,
+) -> ControlResult<String> {
+    let mode = mode_hint.map_or("", Mode::name);
+    let known: Option<String> = transaction
+        .prepare_cached("select id from endpoints where connection = ?1 and mode_hint = ?2")?
+        .query_row((connection.0, mode), |row| row.get(0))
+        .optional()?;
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let mut random = [0; ENDPOINT_ID_BYTES];
+    sealer.fill_random(&mut random)?;
+    let id = hex::encode(random);
+    transaction.execute(
+        "insert into endpoints (id, vendor, connection, mode_hint, created_at) values (?1, ?2, ?3, ?4, ?5)",
+        (&id, vendor.0, connection.0, mode, now.0),
+    )?;
+    Ok(id)
+}
+
+/// Tables with an encrypted value in every row.
+pub(super) const SEALED_TABLES: [&str; 2] = [SECRETS, LOOKUP_KEYS];
+const SECRETS: &str = "endpoint_secrets";
+const LOOKUP_KEYS: &str = "lookup_keys";
+
+/// The name that binds an encrypted value to its row.
+pub(super) fn row_name(table: &str, id: u64) -> String {
+    format!("{table}/{id}")
+}
+
+fn add_secret(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    vendor: VendorId,
+    endpoint: &str,
+    secret: &SecretText,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let known = secrets_of(transaction, sealer, endpoint)?;
+    if known.iter().any(|(_, text, _)| text == secret) {
+        return Ok(());
+    }
+    if known.len() >= MAX_SECRETS {
+        let message =
+            format!("the endpoint has {MAX_SECRETS} active secrets already; remove one that is no longer used");
+        return Err(ControlError::invalid("secret", message));
+    }
+    transaction.execute(
+        "insert into endpoint_secrets (vendor, endpoint, key_id, sealed, added_at) values (?1, ?2, '', x'', ?3)",
+        (vendor.0, endpoint, now.0),
+    )?;
+    let id = transaction.last_insert_rowid() as u64;
+    let sealed = sealer.seal(&row_name(SECRETS, id), secret.expose().as_bytes())?;
+    transaction.execute(
+        "update endpoint_secrets set key_id = ?2, sealed = ?3 where id = ?1",
+        (id, sealed.key_id, sealed.bytes),
+    )?;
+    Ok(())
+}
+
+/// An endpoint's secrets: number, text, since when; oldest first.
+fn secrets_of(
+    connection: &Connection,
+    sealer: &Sealer,
+    endpoint: &str,
+) -> ControlResult<Vec<(u64, SecretText, Timestamp)>> {
+    let mut statement = connection
+        .prepare_cached("select id, key_id, sealed, added_at from endpoint_secrets where endpoint = ?1 order by id")?;
+    let mut rows = statement.query([endpoint])?;
+    let mut secrets = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        let sealed = Sealed { key_id: row.get(1)?, bytes: row.get(2)? };
+        secrets.push((id, sealer.open_text(&row_name(SECRETS, id), &sealed)?, Timestamp(row.get(3)?)));
+    }
+    Ok(secrets)
+}
+
+/// The newest key of a mode takes the place of the one before.
+fn set_lookup_key(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    (vendor, connection): (VendorId, ConnectionId),
+    mode: Option<Mode>,
+    api_base: Option<&str>,
+    key: &SecretText,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let mode = mode.map_or("", Mode::name);
+    transaction.execute("delete from lookup_keys where connection = ?1 and mode = ?2", (connection.0, mode))?;
+    transaction.execute(
+        "insert into lookup_keys (vendor, connection, mode, api_base, key_id, sealed, added_at) values (?1, ?2, ?3, ?4, '', x'', ?5)",
+        (vendor.0, connection.0, mode, api_base, now.0),
+    )?;
+    let id = transaction.last_insert_rowid() as u64;
+    let sealed = sealer.seal(&row_name(LOOKUP_KEYS, id), key.expose().as_bytes())?;
+    transaction
+        .execute("update lookup_keys set key_id = ?2, sealed = ?3 where id = ?1", (id, sealed.key_id, sealed.bytes))?;
+    Ok(())
+}
+
+/// The mode that a key is for. Stripe writes it into the key; asking with the wrong one would
+/// bring a "not found" into the log.
+fn mode_of_key(provider: Provider, key: &SecretText, hint: Option<Mode>) -> ControlResult<Option<Mode>> {
+    let key = key.expose();
+    let said = match provider {
+        Provider::Stripe if key.starts_with("sk_test_") || key.starts_with("rk_test_") => Some(Mode::Test),
+        Provider::Stripe if key.starts_with("sk_live_") || key.starts_with("rk_live_") => Some(Mode::Live),
+        Provider::Stripe | Provider::Paddle | Provider::LemonSqueezy => None,
+    };
+    match (said, hint) {
+        (Some(said), Some(hint)) if said != hint => {
+            Err(ControlError::invalid("key", format!("this is a {} key, but the mode is {}", said.name(), hint.name())))
+        }
+        (said, hint) => Ok(said.or(hint)),
+    }
+}
+
+/// Ends a secret of a vendor.
+pub(super) fn remove_secret(
+    transaction: &Transaction<'_>,
+    vendor: VendorId,
+    secret: u64,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let endpoint: Option<String> = transaction
+        .query_row("select endpoint from endpoint_secrets where vendor = ?1 and id = ?2", (vendor.0, secret), |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let endpoint = endpoint.ok_or_else(|| ControlError::NotFound(format!("secret {secret} of vendor {vendor}")))?;
+    let count: i64 =
+        transaction
+            .query_row("select count(*) from endpoint_secrets where endpoint = ?1", [&endpoint], |row| row.get(0))?;
+    if count == 1 {
+        return Err(ControlError::invalid(
+            "secret",
+            "is the endpoint's last one; add another first, or close the connection",
+        ));
+    }
+    transaction.execute("delete from endpoint_secrets where vendor = ?1 and id = ?2", (vendor.0, secret))?;
+    let detail = serde_json::json!({ "secret": secret, "endpoint": endpoint }).to_string();
+    audit(transaction, vendor, actor, "remove_secret", &detail, now)
+}
+
+/// Closes a connection. Closing it again changes nothing.
+pub(super) fn close(
+    transaction: &Transaction<'_>,
+    vendor: VendorId,
+    connection: ConnectionId,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let mut set = set_connection(transaction, vendor, connection)?;
+    if set.closed_at.is_some() {
+        return Ok(());
+    }
+    set.closed_at = Some(now);
+    transaction.execute(
+        "update connections set closed_at = ?3 where vendor = ?1 and id = ?2",
+        (vendor.0, connection.0, now.0),
+    )?;
+    announce(transaction, vendor, set, now)?;
+    let detail = serde_json::json!({ "connection": connection }).to_string();
+    audit(transaction, vendor, actor, "close_connection", &detail, now)
+}
+
+/// A vendor's connections with masked secrets.
+pub(super) fn list(connection: &Connection, sealer: &Sealer, vendor: VendorId) -> ControlResult<Vec<ConnectionInfo>> {
+    let sql = format!("select {COLUMNS} from connections where vendor = ?1 order by id");
+    let rows: Vec<ConnectionRow> =
+        connection.prepare_cached(&sql)?.query_map([vendor.0], connection_row)?.collect::<Result<_, _>>()?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ConnectionInfo {
+                connection: row.id,
+                provider: provider_named(&row.provider)?,
+                account: Some(row.account).filter(|account| !account.is_empty()),
+                history_from: row.history_from,
+                created_at: row.created_at,
+                closed_at: row.closed_at,
+                can_look_up: row.can_look_up,
+                endpoints: endpoints_of(connection, sealer, row.id)?,
+            })
+        })
+        .collect()
+}
+
+fn endpoints_of(connection: &Connection, sealer: &Sealer, id: ConnectionId) -> ControlResult<Vec<EndpointInfo>> {
+    let mut statement = connection
+        .prepare_cached("select id, mode_hint from endpoints where connection = ?1 order by created_at, id")?;
+    let endpoints: Vec<(String, String)> =
+        statement.query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    endpoints
+        .into_iter()
+        .map(|(endpoint_id, mode)| {
+            let secrets = secrets_of(connection, sealer, &endpoint_id)?;
+            let secrets = secrets
+                .into_iter()
+                .map(|(id, text, added_at)| SecretInfo { id, masked: text.masked(), added_at })
+                .collect();
+            Ok(EndpointInfo { endpoint_id, mode_hint: mode_named(&mode), secrets })
+        })
+        .collect()
+}
+
+/// What the edge must know, of every open connection.
+pub(super) fn directory(connection: &Connection, sealer: &Sealer) -> ControlResult<Vec<EndpointEntry>> {
+    let mut statement = connection.prepare_cached(
+        "select endpoints.id, endpoints.vendor, endpoints.connection, connections.provider, endpoints.mode_hint
+         from endpoints join connections on connections.id = endpoints.connection
+         where connections.closed_at is null order by endpoints.vendor, endpoints.id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let endpoint_id: String = row.get(0)?;
+        let vendor = VendorId(row.get(1)?);
+        let secrets = secrets_of(connection, sealer, &endpoint_id)?;
+        entries.push(EndpointEntry {
+            vendor,
+            connection: ConnectionId(row.get(2)?),
+            provider: provider_named(&row.get::<_, String>(3)?)?,
+            mode_hint: mode_named(&row.get::<_, String>(4)?),
+            secrets: secrets.into_iter().map(|(_, text, _)| text).collect(),
+            hash_key: HashKey(vendors::hash_key(connection, sealer, vendor)?),
+            endpoint_id,
+        });
+    }
+    Ok(entries)
+}
+
+/// How to ask a connection's provider about one mode.
+pub(super) fn lookup_credentials(
+    connection: &Connection,
+    sealer: &Sealer,
+    id: ConnectionId,
+    mode: Mode,
+) -> ControlResult<Option<LookupCredentials>> {
+    let found: Option<(u64, String, Option<String>, Sealed)> = connection
+        .prepare_cached(
+            "select lookup_keys.id, connections.provider, lookup_keys.api_base, lookup_keys.key_id, lookup_keys.sealed
+             from lookup_keys join connections on connections.id = lookup_keys.connection
+             where lookup_keys.connection = ?1 and lookup_keys.mode in (?2, '') and connections.closed_at is null order by lookup_keys.mode desc limit 1",
+        )?
+        .query_row((id.0, mode.name()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, Sealed { key_id: row.get(3)?, bytes: row.get(4)? })))
+        .optional()?;
+    found
+        .map(|(row, provider, api_base, sealed)| {
+            let key = sealer.open_text(&row_name(LOOKUP_KEYS, row), &sealed)?;
+            Ok(LookupCredentials { provider: provider_named(&provider)?, api_base, key })
+        })
+        .transpose()
+}
+
+fn provider_named(name: &str) -> ControlResult<Provider> {
+    Provider::from_name(name).ok_or_else(|| {
+        ControlError::Failed(anyhow::anyhow!(
+            "the control store names a provider `{name}` that this binary does not know"
+        ))
+    })
+}
+
+/// The mode of a column where '' means none.
+pub(super) fn mode_named(name: &str) -> Option<Mode> {
+    [Mode::Test, Mode::Live].into_iter().find(|mode| mode.name() == name)
+}
+
+fn checked_secret(field: &str, secret: &SecretText) -> ControlResult<SecretText> {
+    let text = secret.expose().trim();
+    if text.is_empty() {
+        return Err(ControlError::invalid(field, "is blank; copy it from the provider's page"));
+    }
+    if text.chars().count() > MAX_SECRET_CHARACTERS
+        || text.chars().any(|character| character.is_whitespace() || character.is_control())
+    {
+        let message = format!("has a space in it or more than {MAX_SECRET_CHARACTERS} characters; copy it again");
+        return Err(ControlError::invalid(field, message));
+    }
+    Ok(SecretText::new(text))
+}
+
+fn checked_address(address: &str) -> ControlResult<String> {
+    let address = address.trim().trim_end_matches('/');
+    let is_web = address.starts_with("https://") || address.starts_with("http://");
+    if !is_web || address.len() > MAX_ADDRESS_CHARACTERS {
+        return Err(ControlError::invalid(
+            "api_base",
+            format!("`{address}` is not an address like https://api.stripe.com"),
+        ));
+    }
+    Ok(address.to_owned())
+}

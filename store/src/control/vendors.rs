@@ -1,0 +1,117 @@
+//! Tenants.
+
+use super::decide::audit;
+use super::resolve::checked_text;
+use super::sqlite_store::Sealer;
+use super::{ControlError, ControlResult, NewVendor, Vendor};
+use crate::secrets::Sealed;
+use domain::ids::{Timestamp, VendorId};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use zeroize::Zeroizing;
+
+const COLUMNS: &str = "id, slug, name, time_zone, is_demo, created_at";
+const MAX_SLUG_CHARACTERS: usize = 63;
+const MAX_NAME_CHARACTERS: usize = 200;
+
+/// The vendor with this slug; created when there is none.
+pub(super) fn ensure(
+    transaction: &Transaction<'_>,
+    sealer: &Sealer,
+    vendor: &NewVendor,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<Vendor> {
+    let slug = checked_slug(&vendor.slug)?;
+    if let Some(known) = by_slug(transaction, &slug)? {
+        return Ok(known);
+    }
+    let name = checked_text("name", &vendor.name, MAX_NAME_CHARACTERS)?;
+    let time_zone = checked_time_zone("time_zone", &vendor.time_zone)?;
+    transaction.execute(
+        "insert into vendors (slug, name, time_zone, is_demo, created_at, hash_key_id, hash_key_sealed) values (?1, ?2, ?3, ?4, ?5, '', x'')",
+        (&slug, name, time_zone, vendor.is_demo, now.0),
+    )?;
+    let id = VendorId(transaction.last_insert_rowid() as u64);
+    let mut hash_key = Zeroizing::new([0; 32]);
+    sealer.fill_random(hash_key.as_mut_slice())?;
+    let sealed = sealer.seal(&hash_key_row(id), hash_key.as_slice())?;
+    transaction.execute(
+        "update vendors set hash_key_id = ?2, hash_key_sealed = ?3 where id = ?1",
+        (id.0, sealed.key_id, sealed.bytes),
+    )?;
+    let detail = serde_json::json!({ "slug": slug, "is_demo": vendor.is_demo }).to_string();
+    audit(transaction, id, actor, "create_vendor", &detail, now)?;
+    by_id(transaction, id)
+}
+
+/// The row that a vendor's hash key is bound to.
+pub(super) fn hash_key_row(vendor: VendorId) -> String {
+    format!("vendors/{vendor}/hash_key")
+}
+
+/// The key of a vendor's e-mail hashes.
+pub(super) fn hash_key(connection: &Connection, sealer: &Sealer, vendor: VendorId) -> ControlResult<[u8; 32]> {
+    let sealed = connection
+        .prepare_cached("select hash_key_id, hash_key_sealed from vendors where id = ?1")?
+        .query_row([vendor.0], |row| Ok(Sealed { key_id: row.get(0)?, bytes: row.get(1)? }))?;
+    let row = hash_key_row(vendor);
+    let plain = sealer.open(&row, &sealed)?;
+    plain.as_slice().try_into().map_err(|_| crate::secrets::SecretError::Damaged { row }.into())
+}
+
+/// The vendor with this slug.
+pub(super) fn by_slug(connection: &Connection, slug: &str) -> ControlResult<Option<Vendor>> {
+    let sql = format!("select {COLUMNS} from vendors where slug = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([slug], from_row).optional()?)
+}
+
+/// The vendor with this number.
+pub(super) fn by_id(connection: &Connection, vendor: VendorId) -> ControlResult<Vendor> {
+    let sql = format!("select {COLUMNS} from vendors where id = ?1");
+    let found = connection.prepare_cached(&sql)?.query_row([vendor.0], from_row).optional()?;
+    found.ok_or_else(|| ControlError::NotFound(format!("vendor {vendor}")))
+}
+
+/// Every vendor, by slug.
+pub(super) fn all(connection: &Connection) -> ControlResult<Vec<Vendor>> {
+    let sql = format!("select {COLUMNS} from vendors order by slug");
+    Ok(connection.prepare_cached(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Vendor> {
+    Ok(Vendor {
+        id: VendorId(row.get(0)?),
+        slug: row.get(1)?,
+        name: row.get(2)?,
+        time_zone: row.get(3)?,
+        is_demo: row.get(4)?,
+        created_at: Timestamp(row.get(5)?),
+    })
+}
+
+fn checked_slug(slug: &str) -> ControlResult<String> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let starts_well = slug.bytes().next().is_some_and(allowed);
+    if !starts_well
+        || slug.len() > MAX_SLUG_CHARACTERS
+        || !slug.bytes().all(|byte| allowed(byte) || byte == b'-' || byte == b'_')
+    {
+        let message = format!(
+            "`{slug}` is not a vendor's short name: 1 to {MAX_SLUG_CHARACTERS} of a-z, 0-9, - and _, beginning with a letter or digit"
+        );
+        return Err(ControlError::invalid("vendor", message));
+    }
+    Ok(slug.to_owned())
+}
+
+/// The name of a time zone that is known.
+pub(super) fn checked_time_zone(field: &str, name: &str) -> ControlResult<String> {
+    let name = name.trim();
+    match jiff::tz::TimeZone::get(name) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(_) => Err(ControlError::invalid(
+            field,
+            format!("`{name}` is not a time zone; write an IANA name like Europe/Berlin or UTC"),
+        )),
+    }
+}

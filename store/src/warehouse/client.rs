@@ -1,0 +1,150 @@
+//! The connection to the warehouse and the one function through which every read goes.
+
+use super::error::WarehouseError;
+use super::queries::ScopedQuery;
+use super::rows::TenantRow;
+use super::scope_filter::{ScopeFilter, Watermark};
+use super::sql::Sql;
+use crate::scope::TenantScope;
+use clickhouse::{Client, Compression};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::fmt;
+use std::time::Duration;
+
+/// Where the warehouse is and how long to wait for it.
+#[derive(Clone)]
+pub struct WarehouseConfig {
+    /// For example `http://127.0.0.1:8123`.
+    pub url: String,
+    /// User name; empty where the server has none.
+    pub user: String,
+    /// The user's password, or the key of the embedded engine. A secret.
+    pub key: String,
+    /// The database, created when absent.
+    pub database: String,
+    /// The longest a read may take.
+    pub query_timeout: Duration,
+    /// The longest an insert may take before its result is called unknown.
+    pub insert_timeout: Duration,
+}
+
+impl fmt::Debug for WarehouseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarehouseConfig")
+            .field("url", &self.url)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .field("query_timeout", &self.query_timeout)
+            .field("insert_timeout", &self.insert_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long an idle connection is kept. Shorter than the keep-alive of the servers (3 s and
+/// more), so that a request never meets a connection that is being closed.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The warehouse. Cheap to clone.
+#[derive(Clone)]
+pub struct Warehouse {
+    pub(super) client: Client,
+    pub(super) config: WarehouseConfig,
+}
+
+impl fmt::Debug for Warehouse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Warehouse").field(&self.config).finish()
+    }
+}
+
+impl Warehouse {
+    /// A warehouse at `config.url`. Does not connect yet.
+    pub fn new(config: WarehouseConfig) -> Warehouse {
+        let mut connector = HttpConnector::new();
+        // Without it, a small request waits some 40 ms for the acknowledgement of the one before.
+        connector.set_nodelay(true);
+        let http =
+            HyperClient::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_CONNECTION_TIMEOUT).build(connector);
+        let client = Client::with_http_client(http)
+            .with_url(&config.url)
+            .with_user(&config.user)
+            .with_password(&config.key)
+            .with_database(&config.database)
+            // On one machine compressing costs more than it saves.
+            .with_compression(Compression::None);
+        Warehouse { client, config }
+    }
+
+    /// What `scope` sees up to `watermark` through `query`.
+    ///
+    /// Every row says whose it is, and a row of somebody else fails the whole read.
+    pub async fn read<Q: ScopedQuery>(
+        &self,
+        scope: &TenantScope,
+        watermark: &Watermark,
+        query: &Q,
+    ) -> Result<Vec<<Q::Row as TenantRow>::Output>, WarehouseError> {
+        self.read_filtered(&ScopeFilter::new(scope, watermark), query).await
+    }
+
+    /// The same for a filter; tests make filters that no credential gives yet.
+    pub(crate) async fn read_filtered<Q: ScopedQuery>(
+        &self,
+        filter: &ScopeFilter,
+        query: &Q,
+    ) -> Result<Vec<<Q::Row as TenantRow>::Output>, WarehouseError> {
+        let rows: Vec<Q::Row> = self.fetch("reading", &query.render(filter)).await?;
+        if let Some(limit) = query.most_rows()
+            && rows.len() > limit
+        {
+            return Err(WarehouseError::TooManyRows { query: Q::NAME, limit });
+        }
+        rows.into_iter().map(|row| accept_row(filter, Q::NAME, row)).collect()
+    }
+
+    /// Runs a statement that returns rows, within the time allowed for a read.
+    pub(super) async fn fetch<R>(&self, doing: &'static str, sql: &Sql) -> Result<Vec<R>, WarehouseError>
+    where
+        R: clickhouse::RowOwned + clickhouse::RowRead,
+    {
+        let reading = sql
+            .query(&self.client)
+            .with_setting("max_execution_time", self.config.query_timeout.as_secs().max(1).to_string())
+            .fetch_all::<R>();
+        self.within(doing, self.config.query_timeout, reading).await
+    }
+
+    /// Runs a statement that returns nothing.
+    pub(super) async fn execute(&self, doing: &'static str, sql: &Sql) -> Result<(), WarehouseError> {
+        self.within(doing, self.config.insert_timeout, sql.query(&self.client).execute()).await
+    }
+
+    /// Waits for `work` at most `limit`.
+    pub(super) async fn within<T>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        work: impl Future<Output = Result<T, clickhouse::error::Error>>,
+    ) -> Result<T, WarehouseError> {
+        match tokio::time::timeout(limit, work).await {
+            Ok(result) => result.map_err(|error| WarehouseError::from_client(doing, error)),
+            Err(_) => Err(WarehouseError::Unavailable { doing, reason: format!("no answer within {limit:?}") }),
+        }
+    }
+}
+
+/// Lets only rows of the filter's tenant, mode and affiliate through.
+fn accept_row<R: TenantRow>(filter: &ScopeFilter, query: &'static str, row: R) -> Result<R::Output, WarehouseError> {
+    let is_of_tenant = row.tenant() == (filter.vendor.0, filter.mode.as_u8());
+    let is_of_affiliate = match (filter.affiliate, row.affiliate()) {
+        (Some(allowed), Some(found)) => allowed.0 == found,
+        (Some(_), None) | (None, _) => true,
+    };
+    if !is_of_tenant || !is_of_affiliate {
+        tracing::error!(query, vendor = filter.vendor.0, "a read returned a row that is not visible to its tenant");
+        return Err(WarehouseError::ForeignRow { query, vendor: filter.vendor });
+    }
+    row.convert(query)
+}

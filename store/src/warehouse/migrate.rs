@@ -1,0 +1,63 @@
+//! Bringing the tables to the version this program knows.
+
+use super::client::Warehouse;
+use super::error::WarehouseError;
+use super::sql::Sql;
+use schemas::warehouse::MIGRATIONS;
+
+impl Warehouse {
+    /// Creates the database and applies every migration that was not applied yet. Safe to
+    /// repeat and to interrupt: each statement may be run again. Returns the schema version.
+    ///
+    /// One process at a time; the lock on the data folder or the deployment sees to that.
+    pub async fn migrate(&self) -> Result<u32, WarehouseError> {
+        self.create_database().await?;
+        let ledger = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, name String, \
+                      applied_at DateTime DEFAULT now()) ENGINE = ReplacingMergeTree ORDER BY version";
+        self.execute("creating the table of migrations", &Sql::new(ledger)).await?;
+        let applied = self.applied_version().await?;
+        let known = MIGRATIONS.len() as u32;
+        if applied > known {
+            return Err(WarehouseError::SchemaTooNew { found: applied, known });
+        }
+        for migration in MIGRATIONS.iter().filter(|migration| migration.version > applied) {
+            self.execute(migration.name, &Sql::new(migration.sql)).await?;
+            let mut record = Sql::new("INSERT INTO schema_migrations (version, name) VALUES (");
+            record.bind(u64::from(migration.version)).push(", ").bind(migration.name).push(")");
+            self.execute("recording a migration", &record).await?;
+            tracing::info!(migration = migration.name, "warehouse migration {} applied", migration.name);
+        }
+        Ok(known)
+    }
+
+    async fn create_database(&self) -> Result<(), WarehouseError> {
+        let mut sql = String::from("CREATE DATABASE IF NOT EXISTS ");
+        sql.push_str(&quoted_identifier(&self.config.database));
+        sql.push_str(" ENGINE = Atomic");
+        // Asked of the default database, because this one may not exist yet.
+        let client = self.client.clone().with_database("default");
+        self.within("creating the database", self.config.insert_timeout, client.query_raw(&sql).execute()).await
+    }
+
+    async fn applied_version(&self) -> Result<u32, WarehouseError> {
+        let sql = Sql::new("SELECT max(version) FROM schema_migrations");
+        let rows: Vec<u32> = self.fetch("reading the schema version", &sql).await?;
+        Ok(rows.first().copied().unwrap_or(0))
+    }
+}
+
+/// A name from the configuration as an identifier.
+fn quoted_identifier(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted_identifier;
+
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        assert_eq!(quoted_identifier("ledger"), "`ledger`");
+        assert_eq!(quoted_identifier("a`b\\"), "`a\\`b\\\\`");
+    }
+}

@@ -1,2 +1,5 @@
 //! The operations of the product (services) and the JSON API over them.
+pub mod json;
+pub mod ledger;
 pub mod model;
+pub mod services;

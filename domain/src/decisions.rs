@@ -21,7 +21,7 @@ pub struct Numbered<T> {
 }
 
 /// All decisions of a vendor that the fold has passed.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct VendorDecisions {
     /// The last sequence number that was applied.
     pub last_seq: u64,
@@ -41,8 +41,7 @@ pub struct VendorDecisions {
     pub statements: Vec<CloseStatement>,
     /// The vendor is forgotten: nothing is folded any more.
     pub dropped: bool,
-    /// Mapping key to places in `mappings`, in order. Derived: see [`VendorDecisions::reindex`].
-    #[serde(skip)]
+    /// Mapping key to places in `mappings`, in order. Built as decisions are applied.
     index: HashMap<String, Vec<usize>>,
 }
 
@@ -114,14 +113,13 @@ impl VendorDecisions {
         }
     }
 
-    /// Builds the index again after the decisions were read from storage.
-    pub fn reindex(&mut self) {
-        self.index.clear();
-        for (place, numbered) in self.mappings.iter().enumerate() {
-            for key in mapping_keys(&numbered.decision) {
-                self.index.entry(key).or_default().push(place);
-            }
+    /// The decisions in force after these, in their own order.
+    pub fn replay(decisions: impl IntoIterator<Item = (u64, Decision)>) -> VendorDecisions {
+        let mut in_force = VendorDecisions::default();
+        for (seq, decision) in decisions {
+            in_force.apply(seq, &decision);
         }
+        in_force
     }
 
     /// The mappings of a key, the last decided one first.

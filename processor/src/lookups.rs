@@ -2,7 +2,7 @@
 //! records; nothing here decides money, and known money never waits for it.
 
 use anyhow::Context;
-use domain::ids::{Provider, Timestamp};
+use domain::ids::{Provider, Timestamp, VendorId};
 use schemas::record::{LookupResult, Payload, Record};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +14,8 @@ use store::fold_store::{FoldStore, OpenQuestion};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// Reduces an answer to what may be kept: provider, request, body.
-pub type MinimiseAnswer = dyn Fn(Provider, &str, &[u8]) -> anyhow::Result<Box<RawValue>> + Send + Sync;
+/// Reduces an answer to what may be kept: vendor, provider, request, body.
+pub type MinimiseAnswer = dyn Fn(VendorId, Provider, &str, &[u8]) -> anyhow::Result<Box<RawValue>> + Send + Sync;
 
 /// How look-ups behave.
 #[derive(Debug, Clone, Copy)]
@@ -186,7 +186,7 @@ impl LookupWorker {
         let status = response.status();
         if status.is_success() {
             let body = read_limited(response).await?;
-            return Ok(match (self.minimise)(question.provider, &question.request, &body) {
+            return Ok(match (self.minimise)(question.scope.vendor, question.provider, &question.request, &body) {
                 Ok(answer) => Reply::Answered(answer),
                 Err(error) => Reply::Refused(format!("the answer could not be read: {error:#}")),
             });

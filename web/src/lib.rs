@@ -1,1 +1,110 @@
-//! web
+//! Pages, live updates and charts.
+//!
+//! The path of a page: [`session`] turns the cookie into a visitor and the URL into a
+//! [`backend::Place`] (vendor and mode); a handler in [`pages`] asks the [`backend::Backend`]
+//! once and turns the answer into words; [`render`] wraps it in the layout and sets every
+//! header. A page that is open listens to [`live`] and fetches its body again, with an
+//! `ETag`, when its scope changed.
+//!
+//! Everything is served by this process: one script and one style sheet, embedded with
+//! content hashes by `build.rs` from `assets/dist` (`npm run build`). Pages can be read
+//! with scripts switched off.
+
+pub mod assets;
+pub mod backend;
+pub mod error;
+pub mod layout;
+mod links;
+pub mod live;
+pub mod money;
+pub mod pages;
+pub mod range;
+pub mod render;
+#[doc(hidden)]
+pub mod sample;
+pub mod session;
+mod times;
+mod words;
+
+use axum::Router;
+use backend::Backend;
+use domain::ids::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+/// Tells the time; given from outside so that tests can choose it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the pages need to know beside the backend.
+#[derive(Clone)]
+pub struct Settings {
+    /// Name of the session cookie. Cookies of one host are shared by all its ports, so two
+    /// instances on one machine should use two names.
+    pub cookie_name: String,
+    /// Only send the cookie over HTTPS: true when `public_url` starts with `https`.
+    pub secure_cookie: bool,
+    /// Days until the browser forgets the session.
+    pub cookie_days: u32,
+    /// Live streams open at once, over all visitors; more get 503 and poll instead.
+    pub max_streams: usize,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Settings {
+    /// Sensible values for one process on one machine.
+    pub fn new(clock: Clock) -> Settings {
+        Settings {
+            cookie_name: "affilitrack_session".into(),
+            secure_cookie: false,
+            cookie_days: 30,
+            max_streams: 256,
+            clock,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("cookie_name", &self.cookie_name)
+            .field("max_streams", &self.max_streams)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What every handler shares.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl App {
+    /// Over these services.
+    pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> App {
+        let streams = Arc::new(Semaphore::new(settings.max_streams));
+        App { backend, settings: Arc::new(settings), streams }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+}
+
+/// Every page, asset and live stream, with a page for everything that is not found.
+///
+/// `/healthz`, `/api` and `/webhooks` belong to others; merge them beside this router.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .merge(assets::router())
+        .merge(pages::router())
+        .merge(live::router())
+        .fallback(pages::not_found)
+        .layer(CompressionLayer::new())
+        .layer(axum::middleware::map_response(render::secure))
+        .with_state(app)
+}

@@ -13,7 +13,7 @@ pub use commission::commission_of;
 use crate::catalogue::CatalogueEntry;
 use crate::decision::{SetRule, Verdict};
 use crate::decisions::VendorDecisions;
-use crate::fact::{Alias, Answer, Sale};
+use crate::fact::{Alias, Answer, BillingReason, Discount, Sale, SaleSource};
 use crate::ids::*;
 use crate::line::{Amounts, PurchaseOutcome};
 use crate::money::Currency;
@@ -191,6 +191,43 @@ pub fn target(story: &Story, context: &Context<'_>) -> Result<StoryTarget, State
     result.refs.extend(result.questions.iter().map(|question| format!("ask:{}", question.request)));
     result.refs.extend(sold.iter().filter_map(|(_, sale)| sale.discount_question.as_ref()).map(|request| format!("ask:{request}")));
     Ok(result)
+}
+
+/// How discounts and a referral key that one event names would be attributed by themselves.
+pub fn attribute_alone(
+    provider: Provider,
+    scope: crate::story::Scope,
+    discounts: Vec<Discount>,
+    referral: Option<String>,
+    at: Timestamp,
+    context: &Context<'_>,
+) -> Result<Attribution, StateError> {
+    let mut story = Story::new(StoryId(0), scope, provider);
+    let sale = Sale {
+        source: SaleSource::Invoice,
+        key: Alias::new("inv", "alone"),
+        links: Vec::new(),
+        subscription: None,
+        created: at,
+        occurred_at: at,
+        currency: Currency::parse("usd").expect("a currency"),
+        subtotal: 0,
+        discount: 0,
+        tax: 0,
+        shipping: 0,
+        gross: 0,
+        paid: 0,
+        net: 0,
+        reason: BillingReason::OneTime,
+        discounts,
+        unnamed_discount: false,
+        discount_question: None,
+        referral,
+        customer: None,
+    };
+    story.facts.insert(crate::fact::FactBody::Sale(sale), crate::fact::Seen { at, event: String::new() });
+    let mut reached = target(&story, context)?;
+    Ok(reached.purchases.remove(0).attribution)
 }
 
 fn note_without_sale(cluster: &Cluster<'_>, context: &Context<'_>, result: &mut StoryTarget) -> Result<(), StateError> {

@@ -93,6 +93,16 @@ CREATE TABLE outcome_counts (
     PRIMARY KEY (vendor, livemode, outcome)
 ) WITHOUT ROWID;
 
+-- What arrived from a connection, by hour, for its health page.
+CREATE TABLE activity (
+    connection INTEGER NOT NULL,
+    hour       INTEGER NOT NULL,           -- hours since 1970 of the time on the record
+    event_type TEXT NOT NULL,
+    records    INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
+    PRIMARY KEY (connection, hour, event_type)
+) WITHOUT ROWID;
+
 CREATE TABLE questions (
     id         INTEGER PRIMARY KEY,
     vendor     INTEGER NOT NULL,

@@ -203,6 +203,17 @@ pub struct Commit {
     pub purchases: Vec<(PurchaseId, StoryId)>,
 }
 
+/// What arrived from a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// When the last delivery came.
+    pub last_at: Option<Timestamp>,
+    /// Deliveries since the time asked for.
+    pub recent: u64,
+    /// Every event type ever seen.
+    pub event_types: Vec<String>,
+}
+
 /// How many records ended how, of one vendor and mode (decisions counted in both).
 pub type OutcomeCounts = std::collections::BTreeMap<String, u64>;
 
@@ -249,6 +260,8 @@ pub trait FoldStore: Send + Sync {
     fn open_records(&self, vendor: VendorId, outcome: &str, after: Option<u64>, limit: usize) -> Result<Vec<ListedRecord>, FoldStoreError>;
     /// How many records ended how.
     fn outcome_counts(&self, vendor: VendorId, mode: Mode) -> Result<OutcomeCounts, FoldStoreError>;
+    /// What arrived from a connection, counted since a time.
+    fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError>;
     /// Waiting records older than `before`, for the deadline timer.
     fn waiting_since(&self, partition: u16, before: Timestamp, limit: usize) -> Result<Vec<(VendorId, u64)>, FoldStoreError>;
 }

@@ -10,6 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "0001_fold_store", sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql") }];
 
+/// Width of the buckets of `activity`.
+pub(super) const HOUR_MS: i64 = 3_600_000;
 /// How many idle reading connections are kept.
 const IDLE_READERS: usize = 8;
 
@@ -284,6 +286,22 @@ impl FoldStore for SqliteFoldStore {
                 .query_map(params![vendor.0 as i64, mode.as_u8()], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
             Ok(rows.into_iter().filter(|(_, count)| *count != 0).map(|(outcome, count)| (outcome, count as u64)).collect())
+        })
+    }
+
+    fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError> {
+        self.read(|reader| {
+            let rows: Vec<(String, i64, i64)> = reader
+                .prepare_cached(
+                    "select event_type, max(last_at), sum(case when hour >= ?2 then records else 0 end) from activity where connection = ?1 group by event_type limit 500",
+                )?
+                .query_map(params![connection.0 as i64, since.0 / HOUR_MS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(Activity {
+                last_at: rows.iter().map(|(_, at, _)| Timestamp(*at)).max(),
+                recent: rows.iter().map(|(_, _, records)| *records as u64).sum(),
+                event_types: rows.into_iter().map(|(event_type, _, _)| event_type).collect(),
+            })
         })
     }
 

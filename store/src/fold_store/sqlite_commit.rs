@@ -1,6 +1,6 @@
 //! The one transaction that moves a position, and the outbox behind it.
 
-use super::sqlite::{parse, read_position};
+use super::sqlite::{HOUR_MS, parse, read_position};
 use super::*;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub(super) fn commit(
     write_stories(&transaction, commit)?;
     write_knowledge(&transaction, commit)?;
     write_records(&transaction, partition, commit)?;
+    write_activity(&transaction, commit)?;
     write_questions(&transaction, commit)?;
     write_outbox(&transaction, partition, commit)?;
     write_position(&transaction, partition, next)?;
@@ -132,6 +133,22 @@ fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit)
     )?;
     for ((vendor, mode, outcome), difference) in counts {
         count.execute(params![vendor, mode, outcome, difference])?;
+    }
+    Ok(())
+}
+
+fn write_activity(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
+    let mut counts: BTreeMap<(u64, i64, &str), (i64, i64)> = BTreeMap::new();
+    for row in commit.records.iter().filter(|row| !row.event_id.is_empty()) {
+        let count = counts.entry((row.connection.0, row.at.0 / HOUR_MS, &row.event_type)).or_default();
+        *count = (count.0 + 1, count.1.max(row.at.0));
+    }
+    let mut put = transaction.prepare_cached(
+        "insert into activity (connection, hour, event_type, records, last_at) values (?1, ?2, ?3, ?4, ?5)
+         on conflict (connection, hour, event_type) do update set records = records + ?4, last_at = max(last_at, ?5)",
+    )?;
+    for ((connection, hour, event_type), (records, last_at)) in counts {
+        put.execute(params![connection as i64, hour, event_type, records, last_at])?;
     }
     Ok(())
 }

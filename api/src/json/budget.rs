@@ -1,0 +1,118 @@
+//! How often a key may ask.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The budget of each key.
+#[derive(Debug, Clone, Copy)]
+pub struct BudgetLimits {
+    /// Requests per minute in the long run.
+    pub per_minute: NonZeroU32,
+    /// Requests at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+impl Default for BudgetLimits {
+    /// Ten requests per second, 120 at once.
+    fn default() -> BudgetLimits {
+        BudgetLimits {
+            per_minute: NonZeroU32::new(600).expect("600 is not 0"),
+            burst: NonZeroU32::new(120).expect("120 is not 0"),
+        }
+    }
+}
+
+type KeyHash = [u8; 32];
+
+type Limiter<C> = RateLimiter<KeyHash, HashMapStateStore<KeyHash>, C, StateInformationMiddleware>;
+
+/// Keys that paused long enough to have their whole budget again are forgotten every so many
+/// requests, so that the table holds active keys only.
+const SWEEP_EVERY: u64 = 10_000;
+
+/// The budgets of all keys.
+pub(crate) struct Budgets<C: Clock = DefaultClock> {
+    limiter: Limiter<C>,
+    clock: C,
+    burst: u32,
+    requests: AtomicU64,
+}
+
+/// What a request leaves of its key's budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    limit: u32,
+    remaining: u32,
+    /// Set when the budget is used up.
+    pub retry_after_seconds: Option<u64>,
+}
+
+impl Budgets<DefaultClock> {
+    pub fn new(limits: BudgetLimits) -> Budgets {
+        Budgets::with_clock(limits, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Budgets<C> {
+    pub fn with_clock(limits: BudgetLimits, clock: C) -> Budgets<C> {
+        let quota = Quota::per_minute(limits.per_minute).allow_burst(limits.burst);
+        let limiter = Limiter::new(quota, HashMapStateStore::default(), clock.clone());
+        Budgets { limiter, clock, burst: limits.burst.get(), requests: AtomicU64::new(0) }
+    }
+
+    /// Takes one request out of a key's budget.
+    pub fn check(&self, key: KeyHash) -> Standing {
+        if self.requests.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.limiter.retain_recent();
+        }
+        match self.limiter.check_key(&key) {
+            Ok(snapshot) => Standing {
+                limit: self.burst,
+                remaining: snapshot.remaining_burst_capacity(),
+                retry_after_seconds: None,
+            },
+            Err(refusal) => {
+                let wait = refusal.wait_time_from(self.clock.now());
+                Standing { limit: self.burst, remaining: 0, retry_after_seconds: Some(whole_seconds(wait)) }
+            }
+        }
+    }
+}
+
+/// Rounded up, at least one.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_millis() as u64).div_ceil(1_000).max(1)
+}
+
+impl Standing {
+    /// `RateLimit-Limit` and `RateLimit-Remaining`.
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
+        headers.insert(HeaderName::from_static("ratelimit-limit"), HeaderValue::from(self.limit));
+        headers.insert(HeaderName::from_static("ratelimit-remaining"), HeaderValue::from(self.remaining));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use governor::clock::FakeRelativeClock;
+
+    #[test]
+    fn each_key_has_a_budget_of_its_own_that_comes_back() {
+        let clock = FakeRelativeClock::default();
+        let limits = BudgetLimits { per_minute: NonZeroU32::new(60).unwrap(), burst: NonZeroU32::new(2).unwrap() };
+        let budgets = Budgets::with_clock(limits, clock.clone());
+        assert_eq!(budgets.check([1; 32]).remaining, 1);
+        assert_eq!(budgets.check([1; 32]).remaining, 0);
+        assert_eq!(budgets.check([1; 32]).retry_after_seconds, Some(1));
+        assert_eq!(budgets.check([2; 32]).retry_after_seconds, None);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(budgets.check([1; 32]).retry_after_seconds, None);
+    }
+}

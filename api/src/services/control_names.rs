@@ -1,0 +1,44 @@
+//! Names and keys out of the control store.
+
+use crate::services::names::{AffiliateName, Names};
+use crate::services::sources::{Catalogue, Clock, KeyResolver};
+use async_trait::async_trait;
+use std::sync::Arc;
+use store::control::ControlStore;
+use store::scope::TenantScope;
+
+/// The control store as a [`Catalogue`] and a [`KeyResolver`].
+#[derive(Clone)]
+pub struct ControlNames {
+    control: Arc<dyn ControlStore>,
+    clock: Clock,
+}
+
+impl ControlNames {
+    /// Reads from this control store; the clock says when a key was last used.
+    pub fn new(control: Arc<dyn ControlStore>, clock: Clock) -> ControlNames {
+        ControlNames { control, clock }
+    }
+}
+
+#[async_trait]
+impl Catalogue for ControlNames {
+    async fn names(&self, scope: &TenantScope) -> anyhow::Result<Arc<Names>> {
+        let (vendor, affiliates, codes) =
+            tokio::try_join!(self.control.vendor(scope), self.control.affiliates(scope), self.control.codes(scope))?;
+        let affiliates =
+            affiliates.into_iter().map(|known| (known.id, AffiliateName { key: known.key, name: known.name }));
+        Ok(Arc::new(Names {
+            time_zone: vendor.time_zone,
+            affiliates: affiliates.collect(),
+            codes: codes.into_iter().map(|known| (known.id, known.text)).collect(),
+        }))
+    }
+}
+
+#[async_trait]
+impl KeyResolver for ControlNames {
+    async fn scope_of_key(&self, key: &str) -> anyhow::Result<Option<TenantScope>> {
+        Ok(self.control.scope_of_api_key(key, (self.clock)()).await?)
+    }
+}

@@ -1,0 +1,298 @@
+//! Answers of the warehouse, kept until something changed for their scope.
+//!
+//! An answer read up to position R stays true at every later position X as long as no line of
+//! the scope lies between them. The cache therefore remembers, per vendor and mode, up to
+//! where it last changed. Whoever makes lines visible calls [`QueryCache::mark_changed`]
+//! **before** the watermark moves: then no reader sees the new watermark with an old answer.
+//!
+//! Readers who ask the same at the same time share one query.
+
+use domain::ids::{Mode, VendorId};
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::scope::TenantScope;
+use store::warehouse::Watermark;
+use tokio::sync::OnceCell;
+
+/// About how many bytes of memory a value holds.
+pub trait Weigh {
+    /// Bytes, the value itself included.
+    fn weigh(&self) -> usize;
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheLimits {
+    /// The most answers.
+    pub entries: usize,
+    /// The most bytes of answers.
+    pub bytes: usize,
+    /// The most scopes whose last change is remembered.
+    pub scopes: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> CacheLimits {
+        CacheLimits { entries: 10_000, bytes: 64 << 20, scopes: 100_000 }
+    }
+}
+
+/// Generation and offset.
+type Position = (u16, u64);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    scope: TenantScope,
+    question: String,
+}
+
+type Answer = Arc<dyn Any + Send + Sync>;
+
+struct Entry {
+    read_to: Position,
+    answer: Arc<OnceCell<Answer>>,
+    bytes: usize,
+    used_at: u64,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<Key, Entry>,
+    /// Keys by when they were last used, the oldest first.
+    order: BTreeMap<u64, Key>,
+    bytes: usize,
+    uses: u64,
+    changed: HashMap<(VendorId, Mode), Position>,
+}
+
+/// The cache.
+#[derive(Default)]
+pub struct QueryCache {
+    limits: CacheLimits,
+    state: Mutex<State>,
+}
+
+impl QueryCache {
+    /// An empty cache.
+    pub fn new(limits: CacheLimits) -> QueryCache {
+        QueryCache { limits, state: Mutex::default() }
+    }
+
+    /// Lines of this vendor and mode become visible up to `next_offset`. Call it before the
+    /// watermark moves there.
+    pub fn mark_changed(&self, vendor: VendorId, mode: Mode, generation: u16, next_offset: u64) {
+        let mut state = self.lock();
+        if state.changed.len() >= self.limits.scopes && !state.changed.contains_key(&(vendor, mode)) {
+            // Forgetting a change would make old answers look fresh; forgetting all of both is safe.
+            *state = State::default();
+        }
+        let position = (generation, next_offset);
+        let changed = state.changed.entry((vendor, mode)).or_insert(position);
+        *changed = position.max(*changed);
+    }
+
+    /// Where the scope's vendor and mode last changed: what depends only on the scope's data
+    /// is unchanged while this number is (for entity tags).
+    pub fn last_change(&self, scope: &TenantScope) -> u64 {
+        self.lock().changed.get(&(scope.vendor(), scope.mode())).map_or(0, |position| position.1)
+    }
+
+    /// The answer to `question` at `watermark`: kept, or read by waiting for `read`, which does
+    /// nothing before that.
+    pub async fn get<T, E>(
+        &self,
+        scope: &TenantScope,
+        watermark: &Watermark,
+        question: String,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<Arc<T>, E>
+    where
+        T: Weigh + Send + Sync + 'static,
+    {
+        let key = Key { scope: *scope, question };
+        let Some(cell) = self.slot(&key, (watermark.generation, watermark.next_offset)) else {
+            return read.await.map(Arc::new);
+        };
+        let mut weight = None;
+        let answer = cell
+            .get_or_try_init(|| async {
+                let value = read.await?;
+                weight = Some(value.weigh());
+                Ok(Arc::new(value) as Answer)
+            })
+            .await?
+            .clone();
+        if let Some(bytes) = weight {
+            self.account(&key, &cell, bytes);
+        }
+        Ok(answer.downcast::<T>().expect("the name of the query is in the question, and decides the type"))
+    }
+
+    /// The slot of a question for a reader at `position`; `None` when its answer must not be
+    /// shared.
+    fn slot(&self, key: &Key, position: Position) -> Option<Arc<OnceCell<Answer>>> {
+        let mut state = self.lock();
+        let changed = state.changed.get(&(key.scope.vendor(), key.scope.mode())).copied().unwrap_or_default();
+        let kept = state.entries.get(key).map(|entry| entry.read_to);
+        let is_fresh = kept.is_some_and(|read_to| read_to == position || (read_to >= changed && position >= changed));
+        if !is_fresh {
+            if position < changed {
+                return None;
+            }
+            state.remove(key);
+            let entry = Entry { read_to: position, answer: Arc::default(), bytes: 0, used_at: 0 };
+            state.entries.insert(key.clone(), entry);
+        }
+        state.touch(key);
+        state.shrink(&self.limits);
+        state.entries.get(key).map(|entry| entry.answer.clone())
+    }
+
+    /// Notes what an answer weighs, unless its entry was replaced meanwhile.
+    fn account(&self, key: &Key, cell: &Arc<OnceCell<Answer>>, bytes: usize) {
+        let mut state = self.lock();
+        let bytes = bytes + key.question.len() + std::mem::size_of::<Entry>() + 2 * std::mem::size_of::<Key>();
+        let Some(entry) = state.entries.get_mut(key).filter(|entry| Arc::ptr_eq(&entry.answer, cell)) else {
+            return;
+        };
+        entry.bytes = bytes;
+        state.bytes += bytes;
+        state.shrink(&self.limits);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock, and the state is only a cache.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.order.remove(&entry.used_at);
+            self.bytes -= entry.bytes;
+        }
+    }
+
+    fn touch(&mut self, key: &Key) {
+        self.uses += 1;
+        let now = self.uses;
+        if let Some(entry) = self.entries.get_mut(key) {
+            self.order.remove(&entry.used_at);
+            entry.used_at = now;
+            self.order.insert(now, key.clone());
+        }
+    }
+
+    /// Drops what was not used for longest until the limits hold.
+    fn shrink(&mut self, limits: &CacheLimits) {
+        while self.entries.len() > limits.entries || self.bytes > limits.bytes {
+            let Some((_, oldest)) = self.order.pop_first() else { return };
+            if let Some(entry) = self.entries.remove(&oldest) {
+                self.bytes -= entry.bytes;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Number(u32);
+
+    impl Weigh for Number {
+        fn weigh(&self) -> usize {
+            1_000
+        }
+    }
+
+    /// Counts how often it had to read.
+    struct Reader {
+        cache: QueryCache,
+        scope: TenantScope,
+        reads: AtomicU32,
+    }
+
+    impl Reader {
+        fn new(limits: CacheLimits, scope: TenantScope) -> Reader {
+            Reader { cache: QueryCache::new(limits), scope, reads: AtomicU32::new(0) }
+        }
+
+        async fn ask(&self, question: &str, next_offset: u64) -> u32 {
+            let watermark = Watermark { generation: 1, partition: 0, next_offset };
+            let read = async {
+                tokio::task::yield_now().await;
+                Ok::<_, Infallible>(Number(self.reads.fetch_add(1, Ordering::Relaxed) + 1))
+            };
+            let Ok(answer) = self.cache.get(&self.scope, &watermark, question.to_owned(), read).await;
+            answer.0
+        }
+    }
+
+    async fn reader(limits: CacheLimits) -> Reader {
+        Reader::new(limits, crate::services::test_scope::test_scope("acme", Mode::Live).await)
+    }
+
+    #[tokio::test]
+    async fn an_answer_stays_until_its_scope_changed() {
+        let reader = reader(CacheLimits::default()).await;
+        let (vendor, mode) = (reader.scope.vendor(), reader.scope.mode());
+        assert_eq!(reader.ask("a", 10).await, 1);
+        assert_eq!(reader.ask("a", 20).await, 1, "nothing of the scope lies between 10 and 20");
+        reader.cache.mark_changed(VendorId(vendor.0 + 1), mode, 1, 25);
+        reader.cache.mark_changed(vendor, Mode::Test, 1, 25);
+        assert_eq!(reader.ask("a", 25).await, 1, "another vendor and another mode changed");
+        reader.cache.mark_changed(vendor, mode, 1, 30);
+        assert_eq!(reader.ask("a", 25).await, 2, "the watermark has not moved yet: read, and not kept");
+        assert_eq!(reader.ask("a", 30).await, 3);
+        assert_eq!(reader.ask("a", 40).await, 3);
+        assert_eq!(reader.ask("a", 25).await, 4, "an older page must not see the newer answer");
+        assert_eq!(reader.ask("a", 40).await, 3);
+        assert_eq!(reader.cache.last_change(&reader.scope), 30);
+    }
+
+    #[tokio::test]
+    async fn a_new_generation_ends_every_answer() {
+        let reader = reader(CacheLimits::default()).await;
+        assert_eq!(reader.ask("a", 10).await, 1);
+        reader.cache.mark_changed(reader.scope.vendor(), reader.scope.mode(), 2, 1);
+        assert_eq!(reader.ask("a", 10).await, 1, "what was read at this very position");
+        assert_eq!(reader.ask("a", 11).await, 2, "a later position of the old generation is read, and not kept");
+        assert_eq!(reader.ask("a", 11).await, 3);
+    }
+
+    #[tokio::test]
+    async fn readers_at_the_same_time_share_one_query() {
+        let reader = reader(CacheLimits::default()).await;
+        let answers = futures::future::join_all((0..50).map(|_| reader.ask("a", 10))).await;
+        assert!(answers.iter().all(|answer| *answer == 1));
+    }
+
+    #[tokio::test]
+    async fn the_cache_is_bounded_and_keeps_what_is_used() {
+        let reader = reader(CacheLimits { entries: 100, bytes: 5_000, scopes: 10 }).await;
+        for question in ["a", "b", "a", "c", "a", "d", "a", "e", "a", "f"] {
+            reader.ask(question, 10).await;
+        }
+        let state = reader.cache.lock();
+        assert!(state.bytes <= 5_000 && state.entries.len() <= 4, "{} bytes", state.bytes);
+        assert_eq!(state.bytes, state.entries.values().map(|entry| entry.bytes).sum::<usize>());
+        assert!(state.entries.keys().any(|key| key.question == "a"));
+        assert_eq!(state.entries.len(), state.order.len());
+    }
+
+    #[tokio::test]
+    async fn remembered_changes_are_bounded() {
+        let reader = reader(CacheLimits { scopes: 3, ..CacheLimits::default() }).await;
+        assert_eq!(reader.ask("a", 10).await, 1);
+        for vendor in 100..110 {
+            reader.cache.mark_changed(VendorId(vendor), Mode::Live, 1, 5);
+            assert!(reader.cache.lock().changed.len() <= 3);
+        }
+        assert_eq!(reader.ask("a", 10).await, 2, "forgetting a change forgets the answers too");
+    }
+}

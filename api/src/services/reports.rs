@@ -1,0 +1,314 @@
+//! The figures of the dashboard. Every query of one page is read up to one watermark.
+
+use crate::model::{Bucket, Dashboard, DateRange, GroupTotals, OutcomeCounts, SeriesPoint, Totals, Watermark};
+use crate::services::buckets::{BucketSpan, bucket_of_key, buckets, grouping_for};
+use crate::services::cursor::BadCursor;
+use crate::services::figures::{currencies_by_sales, order_by_currencies, totals_of, totals_per_currency};
+use crate::services::names::Names;
+use crate::services::query_cache::{QueryCache, Weigh};
+use crate::services::ranges::{LocalRange, RangeError, RangePreset, local_day, time_zone};
+use crate::services::sources::{Catalogue, Clock, LedgerReads, PurchaseNames, WatermarkSource};
+use domain::ids::{AffiliateId, CodeId, Timestamp};
+use domain::line::PurchaseOutcome;
+use domain::money::Currency;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::scope::TenantScope;
+use store::warehouse::queries::{
+    Grouping, LedgerBounds, LedgerSummary, OutcomeCount, PurchaseOutcomes, PurchasesPage, SummaryRow,
+};
+use store::warehouse::{ScopedQuery, TenantRow, Warehouse, WarehouseError};
+
+/// Why a report cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The range cannot be used; the text is for people.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+    /// The cursor cannot be used; the text is for people.
+    #[error(transparent)]
+    Cursor(#[from] BadCursor),
+    /// A filter names something that does not exist; the text is for people.
+    #[error("{message}")]
+    Filter {
+        /// The filter.
+        field: &'static str,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// The warehouse; the text is for logs.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    /// Another store; the text is for logs.
+    #[error("a store could not be read: {0:#}")]
+    Source(#[from] anyhow::Error),
+}
+
+/// What reports are made of.
+#[derive(Clone)]
+pub struct ReportSources {
+    /// Ledger lines and purchases.
+    pub warehouse: Warehouse,
+    /// Answers that are still true.
+    pub cache: Arc<QueryCache>,
+    /// Names of affiliates and codes.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// Names of purchases.
+    pub purchases: Arc<dyn PurchaseNames>,
+    /// How deliveries were read.
+    pub ledger: Arc<dyn LedgerReads>,
+    /// Up to where can be read.
+    pub watermarks: Arc<dyn WatermarkSource>,
+    /// The time now.
+    pub clock: Clock,
+}
+
+/// The reports.
+#[derive(Clone)]
+pub struct Reports {
+    pub(crate) sources: ReportSources,
+}
+
+/// How many affiliates and codes the dashboard shows.
+const TOP_GROUPS: usize = 50;
+
+/// How many purchases the feed shows.
+const FEED_ROWS: u32 = 20;
+
+/// The answer of a query, shared with the cache.
+type Rows<Q> = Arc<Vec<<<Q as ScopedQuery>::Row as TenantRow>::Output>>;
+
+/// The watermark as the store takes it.
+pub(crate) fn position(watermark: &Watermark) -> store::warehouse::Watermark {
+    store::warehouse::Watermark {
+        generation: watermark.generation,
+        partition: watermark.partition,
+        next_offset: watermark.next_offset,
+    }
+}
+
+/// What every report of one page shares.
+pub(crate) struct Page {
+    pub scope: TenantScope,
+    pub watermark: Watermark,
+    pub names: Arc<Names>,
+}
+
+impl Reports {
+    /// Reports over these sources.
+    pub fn new(sources: ReportSources) -> Reports {
+        Reports { sources }
+    }
+
+    /// Takes the watermark, once for a whole page, and then the names.
+    pub(crate) async fn open_page(&self, scope: &TenantScope) -> Result<Page, ReportError> {
+        let watermark = self.sources.watermarks.watermark(scope.vendor());
+        let names = self.sources.catalogue.names(scope).await?;
+        Ok(Page { scope: *scope, watermark, names })
+    }
+
+    /// Reads through the cache.
+    pub(crate) async fn read<Q: ScopedQuery>(&self, page: &Page, query: &Q) -> Result<Rows<Q>, ReportError>
+    where
+        Vec<<Q::Row as TenantRow>::Output>: Weigh + Send + Sync + 'static,
+    {
+        let position = position(&page.watermark);
+        let question = format!("{} {query:?}", Q::NAME);
+        let read = self.sources.warehouse.read(&page.scope, &position, query);
+        Ok(self.sources.cache.get(&page.scope, &position, question, read).await?)
+    }
+
+    /// First and last moment of the visible ledger.
+    pub(crate) async fn ledger_bounds(&self, page: &Page) -> Result<Option<(Timestamp, Timestamp)>, ReportError> {
+        let bounds = self.read(page, &LedgerBounds).await?;
+        Ok(bounds.first().map(|bounds| (bounds.first, bounds.last)))
+    }
+
+    /// The days of a preset in the vendor's time zone.
+    pub async fn preset_range(&self, scope: &TenantScope, preset: RangePreset) -> Result<DateRange, ReportError> {
+        let page = self.open_page(scope).await?;
+        let zone = time_zone(&page.names.time_zone)?;
+        let today = local_day((self.sources.clock)(), &zone);
+        let ledger = match preset {
+            RangePreset::All => self.ledger_bounds(&page).await?,
+            _ => None,
+        };
+        let ledger_days = ledger.map(|(first, last)| (local_day(first, &zone), local_day(last, &zone)));
+        let (from, to) = preset.days(today, ledger_days);
+        Ok(DateRange { from, to, time_zone: page.names.time_zone.clone() })
+    }
+
+    /// The first screen. `bucket` is chosen by the length of the range when it is `None`.
+    pub async fn dashboard(
+        &self,
+        scope: &TenantScope,
+        range: &DateRange,
+        bucket: Option<Bucket>,
+    ) -> Result<Dashboard, ReportError> {
+        let local = LocalRange::new(range)?;
+        let bucket = bucket.unwrap_or_else(|| local.natural_bucket());
+        let spans = buckets(&local, bucket)?;
+        let page = self.open_page(scope).await?;
+        let now_query = LedgerSummary {
+            range: Some(local.moments),
+            groupings: vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, bucket)],
+        };
+        let before_query = LedgerSummary { range: Some(local.preceding()?), groupings: vec![Grouping::Everything] };
+        let feed_query = PurchasesPage { limit: FEED_ROWS, ..PurchasesPage::default() };
+        let (summary, before, feed, outcomes) = tokio::try_join!(
+            self.read(&page, &now_query),
+            self.read(&page, &before_query),
+            self.read(&page, &feed_query),
+            self.outcome_counts(&page),
+        )?;
+        let feed = self.describe_purchases(&page, &feed).await?;
+
+        let by_grouping = |index: usize| summary.iter().filter(move |row| row.grouping == index);
+        let mut totals = totals_per_currency(by_grouping(0));
+        let currencies = currencies_by_sales(&totals);
+        order_by_currencies(&mut totals, &currencies);
+        let mut previous = totals_per_currency(before.iter());
+        order_by_currencies(&mut previous, &currencies);
+        Ok(Dashboard {
+            watermark: page.watermark,
+            range: range.clone(),
+            bucket,
+            totals,
+            previous,
+            active_affiliates: count_affiliates(by_grouping(0)),
+            series: series(&spans, bucket, &currencies, by_grouping(2), (self.sources.clock)()),
+            affiliates: top_affiliates(group_affiliates(by_grouping(0), &page.names, &currencies), &currencies),
+            codes: top_codes(group_codes(by_grouping(1), &page.names, &currencies)),
+            feed,
+            outcomes,
+            currencies,
+        })
+    }
+
+    /// How the purchases and deliveries of a scope ended.
+    pub async fn outcomes(&self, scope: &TenantScope) -> Result<(Watermark, OutcomeCounts), ReportError> {
+        let page = self.open_page(scope).await?;
+        Ok((page.watermark, self.outcome_counts(&page).await?))
+    }
+
+    async fn outcome_counts(&self, page: &Page) -> Result<OutcomeCounts, ReportError> {
+        let counts = self.read(page, &PurchaseOutcomes).await?;
+        let deliveries = self.sources.ledger.delivery_counts(&page.scope).await?;
+        let of = |outcome: PurchaseOutcome| {
+            counts.iter().filter(|count: &&OutcomeCount| count.outcome == outcome).map(|count| count.purchases).sum()
+        };
+        Ok(OutcomeCounts {
+            credited: of(PurchaseOutcome::Credited),
+            organic: of(PurchaseOutcome::Organic),
+            rejected: of(PurchaseOutcome::Rejected),
+            waiting: of(PurchaseOutcome::Waiting),
+            refused: deliveries.refused,
+        })
+    }
+}
+
+fn count_affiliates<'a>(rows: impl Iterator<Item = &'a SummaryRow>) -> u64 {
+    let mut keys: Vec<i64> = rows.map(|row| row.key).filter(|key| *key != 0).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.len() as u64
+}
+
+/// One point per bucket, zeros included.
+fn series<'a>(
+    spans: &[BucketSpan],
+    bucket: Bucket,
+    currencies: &[Currency],
+    rows: impl Iterator<Item = &'a SummaryRow>,
+    now: Timestamp,
+) -> Vec<SeriesPoint> {
+    let mut points: Vec<SeriesPoint> = spans
+        .iter()
+        .map(|span| SeriesPoint {
+            starts_at: span.starts_at,
+            label: span.label.clone(),
+            partial: now < span.ends_at,
+            redemptions: 0,
+            revenue: vec![0; currencies.len()],
+            commission: vec![0; currencies.len()],
+        })
+        .collect();
+    for row in rows {
+        let point = points.get_mut(bucket_of_key(spans, bucket, row.key));
+        let currency = currencies.iter().position(|currency| *currency == row.currency);
+        if let (Some(point), Some(currency)) = (point, currency) {
+            point.redemptions += row.redemptions;
+            point.revenue[currency] = point.revenue[currency].saturating_add(row.net);
+            point.commission[currency] = point.commission[currency].saturating_add(row.commission);
+        }
+    }
+    points
+}
+
+/// Puts the rows of a grouping together by key, each with its totals in the order of
+/// `currencies`.
+pub(crate) fn group_rows<'a>(
+    rows: impl Iterator<Item = &'a SummaryRow>,
+    currencies: &[Currency],
+    name: impl Fn(i64) -> (String, String),
+) -> Vec<GroupTotals> {
+    let mut groups: BTreeMap<i64, Vec<Totals>> = BTreeMap::new();
+    for row in rows {
+        groups.entry(row.key).or_default().push(totals_of(row));
+    }
+    let named = groups.into_iter().map(|(key, mut totals)| {
+        order_by_currencies(&mut totals, currencies);
+        let (group, label) = name(key);
+        GroupTotals { group, label, totals }
+    });
+    named.collect()
+}
+
+/// Groups by affiliate. The key of a row is the id's bits.
+pub(crate) fn group_affiliates<'a>(
+    rows: impl Iterator<Item = &'a SummaryRow>,
+    names: &Names,
+    currencies: &[Currency],
+) -> Vec<GroupTotals> {
+    group_rows(rows, currencies, |key| {
+        let affiliate = names.affiliate(AffiliateId(key as u64));
+        if key == 0 { (String::new(), "Unattributed".to_owned()) } else { (affiliate.key, affiliate.name) }
+    })
+}
+
+/// Groups by code. The key of a row is the id's bits.
+pub(crate) fn group_codes<'a>(
+    rows: impl Iterator<Item = &'a SummaryRow>,
+    names: &Names,
+    currencies: &[Currency],
+) -> Vec<GroupTotals> {
+    group_rows(rows, currencies, |key| {
+        let code = names.code(CodeId(key as u64));
+        if key == 0 { (code, "No code".to_owned()) } else { (code.clone(), code) }
+    })
+}
+
+/// Most commission first; unattributed left out. Amounts of different currencies are never
+/// added or compared: the currency with the most sales decides, the next one breaks ties.
+fn top_affiliates(mut groups: Vec<GroupTotals>, currencies: &[Currency]) -> Vec<GroupTotals> {
+    groups.retain(|group| !group.group.is_empty());
+    let commission = |group: &GroupTotals, currency: Currency| {
+        group.totals.iter().find(|totals| totals.currency == currency).map_or(0, |totals| totals.commission)
+    };
+    groups.sort_by_cached_key(|group| {
+        let per_currency: Vec<_> = currencies.iter().map(|currency| Reverse(commission(group, *currency))).collect();
+        (per_currency, group.group.clone())
+    });
+    groups.truncate(TOP_GROUPS);
+    groups
+}
+
+/// Most redemptions first; sales without a code left out.
+fn top_codes(mut groups: Vec<GroupTotals>) -> Vec<GroupTotals> {
+    groups.retain(|group| !group.group.is_empty());
+    let redemptions = |group: &GroupTotals| group.totals.iter().map(|totals| totals.redemptions).sum::<i64>();
+    groups.sort_by(|one, other| redemptions(other).cmp(&redemptions(one)).then_with(|| one.group.cmp(&other.group)));
+    groups.truncate(TOP_GROUPS);
+    groups
+}

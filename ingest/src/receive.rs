@@ -1,0 +1,287 @@
+//! `POST /webhooks/{provider}/{endpoint}`: the steps of one delivery, in order.
+
+use crate::client_address::client_of;
+use crate::directory::{Endpoint, EndpointDirectory, EndpointMissing};
+use crate::limits::{Limits, Reservation};
+use crate::malformed::{MalformedDelivery, MalformedList};
+use crate::minimise::{MINIMISER_REVISION, MinimiseError, Minimised, Minimiser};
+use crate::refusal::Refusal;
+use crate::signature::{header_name, verify};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::{Bytes, BytesMut};
+use domain::ids::{Mode, Provider, Timestamp};
+use http_body_util::BodyExt;
+use schemas::record::{Delivery, Payload, Record, Source};
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::event_log::{EventLog, LogError, NewRecord, partition_of};
+use telemetry::metrics::{Metric, Stopwatch, count};
+
+/// A body that is not complete after this time is given up.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// An append that takes longer is answered with "try again": Paddle waits 5 s for an answer.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(4);
+/// Where the acknowledgement came from, for metrics.
+const ACK: (&str, &str) = ("ack", "log");
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The greatest accepted age of a signature, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tolerances {
+    /// Stripe: 300 by its own documentation.
+    pub stripe: i64,
+    /// Paddle: 5 by its own documentation. Needs a clock that is right to the second.
+    pub paddle: i64,
+}
+
+impl Default for Tolerances {
+    fn default() -> Tolerances {
+        Tolerances { stripe: 300, paddle: 5 }
+    }
+}
+
+impl Tolerances {
+    /// The tolerance of a provider; Lemon Squeezy signs no time.
+    fn of(self, provider: Provider) -> i64 {
+        match provider {
+            Provider::Stripe => self.stripe,
+            Provider::Paddle => self.paddle,
+            Provider::LemonSqueezy => 0,
+        }
+    }
+}
+
+/// Everything the edge needs.
+pub struct Edge {
+    /// Where records become durable.
+    pub log: Arc<dyn EventLog>,
+    /// The endpoints and their secrets.
+    pub directory: Arc<EndpointDirectory>,
+    /// Keeps what is allowed.
+    pub minimiser: Minimiser,
+    /// What is taken at most.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// Who writes, for the record header: for example `ingest-1`.
+    pub writer: String,
+    /// The accepted age of signatures.
+    pub tolerances: Tolerances,
+    /// Signed requests that could not be read.
+    pub malformed: MalformedList,
+}
+
+impl Edge {
+    /// Signed requests of an endpoint that could not be read, newest first, at most 100.
+    pub fn malformed_for(&self, endpoint: &str) -> Vec<MalformedDelivery> {
+        self.malformed.of(endpoint)
+    }
+}
+
+/// The webhook route. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, or all
+/// failing clients are counted together.
+pub fn router(edge: Arc<Edge>) -> Router {
+    Router::new().route("/webhooks/{provider}/{endpoint}", post(receive_webhook)).with_state(edge)
+}
+
+/// Takes one delivery through its steps and answers.
+async fn receive_webhook(
+    State(edge): State<Arc<Edge>>,
+    Path((provider_name, endpoint_id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let stopwatch = Stopwatch::start();
+    let received_at = (edge.clock)();
+    let (parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let provider = Provider::from_name(&provider_name);
+    let label = ("provider", provider.map_or("unknown", Provider::name));
+
+    match accept(&edge, provider, &endpoint_id, &parts.headers, body, received_at).await {
+        Ok(()) => {
+            stopwatch.observe(Metric::IngestAckSeconds, [ACK]);
+            count(Metric::IngestRequests, [label, ("outcome", "accepted"), ACK], 1);
+            StatusCode::OK.into_response()
+        }
+        Err(refusal) => {
+            let client = client_of(peer, &parts.headers, &edge.limits.settings().trusted_proxies);
+            let allowed = if refusal.is_failing() { edge.limits.count_failing(client, received_at) } else { Ok(()) };
+            let refusal = match allowed {
+                Ok(()) => refusal,
+                Err(retry_after_seconds) => Refusal::TooManyFailures { retry_after_seconds },
+            };
+            report(&refusal, label, &endpoint_id);
+            refusal.into_response()
+        }
+    }
+}
+
+/// The steps. The first that refuses ends the request; nothing is stored then.
+async fn accept(
+    edge: &Edge,
+    provider: Option<Provider>,
+    endpoint_id: &str,
+    headers: &HeaderMap,
+    body: Body,
+    received_at: Timestamp,
+) -> Result<(), Refusal> {
+    let mut reservation = edge.limits.reserve();
+    let body = read_body(body, headers, edge.limits.settings().max_body_bytes, &mut reservation).await?;
+    let endpoint = find_endpoint(edge, provider, endpoint_id)?;
+    verify_signature(edge, &endpoint, headers, &body, received_at)?;
+    check_endpoint_budget(edge, &endpoint)?;
+    let minimised = minimise_payload(edge, &endpoint, &body, received_at)?;
+    append_delivery(edge, &endpoint, minimised, received_at).await
+}
+
+/// Reads the body up to the limit. What was announced as too large is not read at all.
+async fn read_body(
+    body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    reservation: &mut Reservation,
+) -> Result<Bytes, Refusal> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > limit as u64) {
+        return Err(Refusal::TooLarge { limit });
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, collect_body(body, limit, reservation)).await {
+        Ok(read) => read,
+        Err(_) => Err(Refusal::Incomplete(format!("not complete after {} s", BODY_TIMEOUT.as_secs()))),
+    }
+}
+
+/// Puts the pieces of a body together; one piece, the usual case, is not copied.
+async fn collect_body(mut body: Body, limit: usize, reservation: &mut Reservation) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Incomplete(error.to_string()))?;
+        let Ok(piece) = frame.into_data() else { continue };
+        if first.len().max(joined.len()) + piece.len() > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        reservation.grow(piece.len()).map_err(|_| Refusal::NoRoom)?;
+        if first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.extend_from_slice(&first);
+        }
+        joined.extend_from_slice(&piece);
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+fn find_endpoint(edge: &Edge, provider: Option<Provider>, endpoint_id: &str) -> Result<Arc<Endpoint>, Refusal> {
+    let provider = provider.ok_or(EndpointMissing::Unknown)?;
+    Ok(edge.directory.find(provider, endpoint_id)?)
+}
+
+fn verify_signature(
+    edge: &Edge,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    body: &[u8],
+    received_at: Timestamp,
+) -> Result<(), Refusal> {
+    let provider = endpoint.provider;
+    let header = headers.get(header_name(provider)).and_then(|value| value.to_str().ok());
+    let tolerance = edge.tolerances.of(provider);
+    Ok(verify(provider, header, body, &endpoint.secrets, received_at.seconds(), tolerance)?)
+}
+
+fn check_endpoint_budget(edge: &Edge, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let counted = edge.limits.count_verified(&endpoint.id);
+    counted.map_err(|retry_after_seconds| Refusal::EndpointBudget { retry_after_seconds })
+}
+
+/// Keeps the allowed part. What cannot be read is listed for the vendor, without its content.
+fn minimise_payload(
+    edge: &Edge,
+    endpoint: &Endpoint,
+    body: &[u8],
+    received_at: Timestamp,
+) -> Result<Minimised, MinimiseError> {
+    let minimised = edge.minimiser.minimise(endpoint.provider, body, &endpoint.hash_key.0);
+    match &minimised {
+        Ok(minimised) if minimised.cut_values > 0 => {
+            let labels = [("provider", endpoint.provider.name())];
+            count(Metric::IngestCutValues, labels, u64::from(minimised.cut_values));
+        }
+        Ok(_) => {}
+        Err(error) => edge.malformed.add(
+            &endpoint.id,
+            MalformedDelivery {
+                at: received_at,
+                reason: error.to_string(),
+                body_sha256: hex::encode(Sha256::digest(body)),
+            },
+        ),
+    }
+    minimised
+}
+
+/// Makes the delivery durable. Only after this returns may the answer be 200.
+async fn append_delivery(
+    edge: &Edge,
+    endpoint: &Endpoint,
+    minimised: Minimised,
+    received_at: Timestamp,
+) -> Result<(), Refusal> {
+    let record = Record {
+        vendor: endpoint.vendor,
+        connection: endpoint.connection,
+        at: received_at,
+        writer: edge.writer.clone(),
+        seq: None,
+        payload: Payload::Delivery(delivery_of(endpoint, minimised)),
+    };
+    let new_record = NewRecord { partition: partition_of(endpoint.vendor), bytes: record.encode() };
+    match tokio::time::timeout(APPEND_TIMEOUT, edge.log.append(new_record)).await {
+        Ok(appended) => appended.map(|_offset| ()).map_err(Refusal::NotStored),
+        Err(_) => Err(Refusal::NotStored(LogError::Unavailable(format!(
+            "no acknowledgement after {} s",
+            APPEND_TIMEOUT.as_secs()
+        )))),
+    }
+}
+
+fn delivery_of(endpoint: &Endpoint, minimised: Minimised) -> Delivery {
+    Delivery {
+        provider: endpoint.provider,
+        source: Source::Webhook,
+        account: minimised.account,
+        mode: minimised.mode.or(endpoint.mode_hint).unwrap_or(Mode::Live),
+        event_id: minimised.event_id,
+        event_type: minimised.event_type,
+        created: minimised.created,
+        body_sha256: minimised.body_sha256,
+        minimiser: MINIMISER_REVISION,
+        event: minimised.json,
+    }
+}
+
+/// Counts and logs a refused request. Only what a person must look at is more than a detail.
+fn report(refusal: &Refusal, provider: (&'static str, &'static str), endpoint_id: &str) {
+    let labels = [provider, ("outcome", refusal.outcome()), ACK];
+    // An unknown endpoint id comes from anybody: not more of it than ours have goes to the log.
+    let endpoint = endpoint_id.get(..64.min(endpoint_id.len())).unwrap_or("?");
+    if refusal.status().is_server_error() {
+        telemetry::event!(WARN, Metric::IngestRequests, labels, endpoint.id = endpoint, code = refusal.tag();
+            "delivery to endpoint {endpoint} refused for now: {refusal}");
+    } else {
+        telemetry::event!(INFO, Metric::IngestRequests, labels, endpoint.id = endpoint, code = refusal.tag();
+            "request to endpoint {endpoint} refused: {refusal}");
+    }
+}

@@ -1,0 +1,219 @@
+//! Command line of the load test. Every mode prints what it did and ends with 1 if something differs.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use loadtest::kill::{KillOptions, kill_test};
+use loadtest::reconcile::{ReconcileOptions, reconcile};
+use loadtest::sender::SendOptions;
+use loadtest::throughput::{Endpoint, ThroughputOptions, measure};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Signed traffic whose outcome is known beforehand.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// How many events per second are acknowledged, and after what time.
+    Throughput(Throughput),
+    /// Sends a drawn history to a running product and compares every figure.
+    Reconcile(Reconcile),
+    /// Kills the product at random moments while a drawn history is sent; compares every figure.
+    Kill(Kill),
+    /// A bare handler that reads the same body, as the yardstick for `throughput`.
+    Bare {
+        /// Port on 127.0.0.1.
+        #[arg(long, default_value_t = 8099)]
+        port: u16,
+        /// For how long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Throughput {
+    /// Where the product (or the bare handler) listens.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Endpoint id; may be given several times.
+    #[arg(long)]
+    endpoint: Vec<String>,
+    /// Signing secret of the endpoints, in the same order; the last one holds for the rest.
+    #[arg(long)]
+    secret: Vec<String>,
+    /// Instead of endpoints: data folder of a running product; also waits until all is readable.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Vendors set up with --data-dir.
+    #[arg(long, default_value_t = 16)]
+    vendors: usize,
+    /// Connections.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Events per second; without it each connection sends as soon as it has an answer.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// For how long.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Watch the resident memory of this process.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Makes vendors differ between runs on one data folder.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Reconcile {
+    /// Data folder of the running product.
+    #[arg(long, default_value = "data")]
+    data_dir: PathBuf,
+    /// Everything follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Sales.
+    #[arg(long, default_value_t = 2000)]
+    purchases: usize,
+    #[command(flatten)]
+    traffic: Traffic,
+}
+
+#[derive(Debug, Args)]
+struct Kill {
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/affilitrack")]
+    binary: PathBuf,
+    /// Everything but the exact instants follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// About so many deliveries.
+    #[arg(long, default_value_t = 2000)]
+    deliveries: usize,
+    /// Kills while deliveries come in.
+    #[arg(long, default_value_t = 8)]
+    kills: usize,
+    /// Kills while it catches up afterwards.
+    #[arg(long, default_value_t = 2)]
+    kills_after: usize,
+    /// Keep the data folder.
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    traffic: Traffic,
+}
+
+#[derive(Debug, Args)]
+struct Traffic {
+    /// Vendors that share the sales.
+    #[arg(long, default_value_t = 4)]
+    vendors: usize,
+    /// Poisonous events per thousand.
+    #[arg(long, default_value_t = 10)]
+    poison: u64,
+    /// Deliveries under way at the same time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Deliveries per second at most.
+    #[arg(long)]
+    rate: Option<u64>,
+}
+
+impl Traffic {
+    fn send(&self) -> SendOptions {
+        SendOptions { connections: self.connections, rate: self.rate }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = std::io::stdout();
+    let run = run(cli.mode, &mut out);
+    let result = tokio::select! {
+        result = run => result,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(mode: Mode, out: &mut (dyn Write + Send)) -> Result<bool> {
+    match mode {
+        Mode::Throughput(options) => measure(&throughput_options(options), out).await,
+        Mode::Reconcile(options) => reconcile(&reconcile_options(options), out).await,
+        Mode::Kill(options) => kill_test(&kill_options(options), out).await,
+        Mode::Bare { port, seconds } => {
+            loadtest::bare::serve(port, Duration::from_secs(seconds), out).await?;
+            Ok(true)
+        }
+    }
+}
+
+fn throughput_options(options: Throughput) -> ThroughputOptions {
+    let secret = |n: usize| options.secret.get(n).or(options.secret.last()).cloned().unwrap_or_default();
+    let base = options.url.trim_end_matches('/');
+    let endpoints = options.endpoint.iter().enumerate();
+    let endpoints =
+        endpoints.map(|(n, id)| Endpoint { url: format!("{base}/webhooks/stripe/{id}"), secret: secret(n) }).collect();
+    ThroughputOptions {
+        endpoints,
+        data_dir: options.data_dir,
+        vendors: options.vendors,
+        connections: options.connections,
+        rate: options.rate,
+        duration: Duration::from_secs(options.seconds),
+        pid: options.pid,
+        seed: options.seed,
+    }
+}
+
+fn reconcile_options(options: Reconcile) -> ReconcileOptions {
+    ReconcileOptions {
+        data_dir: options.data_dir,
+        seed: options.seed,
+        purchases: options.purchases,
+        vendors: options.traffic.vendors,
+        poison_per_thousand: options.traffic.poison,
+        send: options.traffic.send(),
+    }
+}
+
+fn kill_options(options: Kill) -> KillOptions {
+    KillOptions {
+        binary: options.binary,
+        seed: options.seed,
+        deliveries: options.deliveries,
+        kills: options.kills,
+        kills_after: options.kills_after,
+        vendors: options.traffic.vendors,
+        poison_per_thousand: options.traffic.poison,
+        send: options.traffic.send(),
+        keep: options.keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# `make test`: everything the project tests. Each step has a title; the first step that fails ends the run.
+
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+
+step() {
+    title "$1"
+    shift
+    local began=$SECONDS
+    "$@"
+    say "took $((SECONDS - began)) s"
+}
+
+# Tests in Node: *.test.mjs beside what they test. They start the release binary themselves.
+node_tests() {
+    local files
+    mapfile -t files < <(find web tests loadtest -name '*.test.mjs' -not -path '*/node_modules/*' | LC_ALL=C sort)
+    if [ ${#files[@]} -eq 0 ]; then
+        say "no *.test.mjs in web, tests or loadtest"
+        return
+    fi
+    node --test --test-concurrency=1 "${files[@]}"
+}
+
+step "Set-up" bash scripts/setup.sh test
+step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
+step "Rust tests" cargo test --workspace --locked
+step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
+step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50
+step "Kill test: to the cent after kill -9" bash scripts/kill.sh
+step "Node and browser tests" node_tests
+title "All tests passed in $((SECONDS - STARTED_AT)) s"

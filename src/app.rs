@@ -1,0 +1,261 @@
+//! Builds everything of one process out of the configuration, in the order of dependence.
+
+use crate::clock::system_clock;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::engine_library;
+use anyhow::Context;
+use api::ledger::{Ledger, SharedLedger};
+use api::model::Watermark;
+use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
+use domain::ids::{PARTITIONS, VendorId};
+use engine::{Engine, EngineConfig};
+use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
+use ingest::limits::{LimitSettings, Limits};
+use ingest::malformed::MalformedList;
+use ingest::minimise::Minimiser;
+use ingest::receive::{Edge, Tolerances};
+use ingest::signature::Secret;
+use processor::worker::{Alarms, check_continuity};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+use store::control::{ControlStore, SqliteControlStore};
+use store::event_log::{EventLog, partition_of};
+use store::fold_store::{FoldStore, SqliteFoldStore};
+use store::live::LiveHub;
+use store::local_log::LocalLog;
+use store::secrets::{MASTER_KEY_VARIABLE, MasterKeys, system_random};
+use store::warehouse::{Warehouse, WarehouseConfig};
+use tokio::sync::Notify;
+
+/// Generation of the log: it changes only when the log itself is replaced.
+pub const GENERATION: u16 = 1;
+/// The longest an insert may take before its result is called unknown.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Per-vendor keys under which e-mail addresses are hashed, as the directory last said.
+pub type HashKeys = RwLock<HashMap<VendorId, HashKey>>;
+
+/// Everything that the parts of the process share.
+pub struct App {
+    /// Settings.
+    pub config: Config,
+    /// Where data is.
+    pub folder: DataFolder,
+    /// The time.
+    pub clock: Clock,
+    /// The event log.
+    pub log: Arc<LocalLog>,
+    /// The fold store.
+    pub fold: Arc<SqliteFoldStore>,
+    /// The control store.
+    pub control: Arc<dyn ControlStore>,
+    /// The warehouse.
+    pub warehouse: Warehouse,
+    /// The embedded engine, unless a server is configured.
+    pub engine: Option<Engine>,
+    /// The live signal.
+    pub live: Arc<LiveHub>,
+    /// Answers that are still true.
+    pub cache: Arc<QueryCache>,
+    /// What only the fold's own store can tell.
+    pub ledger: SharedLedger,
+    /// Totals, series and lists.
+    pub reports: Reports,
+    /// The webhook edge.
+    pub edge: Arc<Edge>,
+    /// Endpoints in memory.
+    pub directory: Arc<EndpointDirectory>,
+    /// Hash keys in memory.
+    pub hash_keys: Arc<HashKeys>,
+    /// Partitions that stopped.
+    pub alarms: Arc<Alarms>,
+    /// Woken after every commit of the fold.
+    pub committed: Arc<Notify>,
+    /// Woken when there are new questions.
+    pub asked: Arc<Notify>,
+}
+
+struct LiveWatermarks(Arc<LiveHub>);
+
+impl WatermarkSource for LiveWatermarks {
+    fn watermark(&self, vendor: VendorId) -> Watermark {
+        let partition = partition_of(vendor);
+        let visible = self.0.visible(partition);
+        Watermark { generation: GENERATION, partition, next_offset: visible.next_offset, as_of: visible.at }
+    }
+}
+
+impl App {
+    /// Opens all stores and builds all services. Nothing runs and nothing listens yet.
+    pub async fn build(config: Config) -> anyhow::Result<App> {
+        let clock: Clock = system_clock();
+        let folder = DataFolder::open(&config.data.dir)?;
+        let random = system_random();
+        let environment = std::env::var(MASTER_KEY_VARIABLE).ok();
+        let keys = MasterKeys::load(environment.as_deref(), &folder.master_key(), random.as_ref())?;
+        let log = Arc::new(LocalLog::open(&folder.log())?);
+        let fold = Arc::new(SqliteFoldStore::open(&folder.fold())?);
+        let partitions: Vec<u16> = (0..PARTITIONS).collect();
+        check_continuity(log.as_ref(), fold.as_ref(), &partitions).await?;
+        let control: Arc<dyn ControlStore> = Arc::new(SqliteControlStore::open(&folder.control(), keys, random)?);
+        let (engine, warehouse) = open_warehouse(&config, &folder).await?;
+        let cache = Arc::new(QueryCache::new(CacheLimits::default()));
+        let live = Arc::new(live_hub(fold.as_ref(), cache.clone())?);
+        let watermarks: Arc<dyn WatermarkSource> = Arc::new(LiveWatermarks(live.clone()));
+        let catalogue = Arc::new(ControlNames::new(control.clone(), clock.clone()));
+        let ledger = SharedLedger(Arc::new(Ledger::new(
+            log.clone(),
+            fold.clone(),
+            control.clone(),
+            warehouse.clone(),
+            watermarks.clone(),
+            catalogue.clone(),
+            clock.clone(),
+        )));
+        let reports = Reports::new(ReportSources {
+            warehouse: warehouse.clone(),
+            cache: cache.clone(),
+            catalogue,
+            purchases: Arc::new(ledger.clone()),
+            ledger: Arc::new(ledger.clone()),
+            watermarks,
+            clock: clock.clone(),
+        });
+        let directory = Arc::new(EndpointDirectory::new());
+        let edge = Arc::new(edge(&config, log.clone(), directory.clone(), clock.clone()));
+        let app = App {
+            config,
+            folder,
+            clock,
+            log,
+            fold,
+            control,
+            warehouse,
+            engine,
+            live,
+            cache,
+            ledger,
+            reports,
+            edge,
+            directory,
+            hash_keys: Arc::default(),
+            alarms: Arc::default(),
+            committed: Arc::default(),
+            asked: Arc::default(),
+        };
+        app.load_directory().await?;
+        Ok(app)
+    }
+
+    /// Reads endpoints, secrets and hash keys into memory.
+    pub async fn load_directory(&self) -> anyhow::Result<()> {
+        let entries = self.control.endpoint_directory().await?;
+        let keys = entries.iter().map(|entry| (entry.vendor, HashKey(entry.hash_key.0))).collect();
+        *self.hash_keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        let endpoints = entries.into_iter().map(|entry| Endpoint {
+            id: entry.endpoint_id,
+            vendor: entry.vendor,
+            connection: entry.connection,
+            provider: entry.provider,
+            mode_hint: entry.mode_hint,
+            secrets: entry.secrets.iter().map(|secret| Secret::new(secret.expose())).collect(),
+            hash_key: HashKey(entry.hash_key.0),
+        });
+        self.directory.replace(endpoints.collect());
+        Ok(())
+    }
+
+    /// The log as a port.
+    pub fn event_log(&self) -> Arc<dyn EventLog> {
+        self.log.clone()
+    }
+
+    /// The fold store as a port.
+    pub fn fold_store(&self) -> Arc<dyn FoldStore> {
+        self.fold.clone()
+    }
+}
+
+fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<LiveHub> {
+    let visible = (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect::<anyhow::Result<Vec<_>>>()?;
+    let forget = move |signal: &store::live::LiveSignal| cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset);
+    Ok(LiveHub::new(visible, Box::new(forget)))
+}
+
+async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
+    let settings = &config.warehouse;
+    let query_timeout = Duration::from_secs(settings.query_timeout_s);
+    let mut target = WarehouseConfig {
+        url: settings.url.as_ref().map(ToString::to_string).unwrap_or_default(),
+        user: settings.user.clone(),
+        key: settings.password.expose().to_owned(),
+        database: settings.database.clone(),
+        query_timeout,
+        insert_timeout: INSERT_TIMEOUT,
+    };
+    let mut engine = None;
+    if settings.embedded {
+        let started = Engine::start(engine_config(config, folder)?).await?;
+        target.url = started.url().to_owned();
+        target.key = started.key().to_owned();
+        target.user = "default".to_owned();
+        target.database = started.database().to_owned();
+        engine = Some(started);
+    }
+    let warehouse = Warehouse::new(target);
+    warehouse.migrate().await.context("the warehouse's tables could not be made")?;
+    Ok((engine, warehouse))
+}
+
+fn engine_config(config: &Config, folder: &DataFolder) -> anyhow::Result<EngineConfig> {
+    let settings = &config.warehouse;
+    let library = engine_library::find(&engine_library::Search {
+        configured: settings.library.clone(),
+        engine_dir: std::env::var_os("AFFILITRACK_ENGINE_DIR").map(PathBuf::from),
+        binary: std::env::current_exe().ok(),
+        working_dir: std::env::current_dir().unwrap_or_default(),
+    })
+    .map_err(anyhow::Error::msg)?;
+    let mut key = [0_u8; 24];
+    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness for the engine's key: {error}"))?;
+    Ok(EngineConfig {
+        library,
+        data_dir: folder.warehouse(),
+        database: settings.database.clone(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        max_memory_bytes: settings.max_memory_mb << 20,
+        mark_cache_bytes: 64 << 20,
+        connections: settings.connections,
+        max_waiting: 512,
+        query_timeout: Duration::from_secs(settings.query_timeout_s),
+        key: hex::encode(key),
+    })
+}
+
+fn edge(config: &Config, log: Arc<LocalLog>, directory: Arc<EndpointDirectory>, clock: Clock) -> Edge {
+    let settings = &config.edge;
+    let per_second = NonZeroU32::new(settings.endpoint_requests_per_second).unwrap_or(NonZeroU32::MIN);
+    let limits = LimitSettings {
+        max_body_bytes: settings.max_body_bytes,
+        max_inflight_bytes: settings.max_inflight_bytes,
+        failing_per_minute: settings.failing_requests_per_minute as usize,
+        verified_per_second: per_second,
+        verified_burst: per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        ..LimitSettings::default()
+    };
+    Edge {
+        log,
+        directory,
+        minimiser: Minimiser::new(),
+        limits: Limits::new(limits),
+        clock,
+        writer: "run".to_owned(),
+        tolerances: Tolerances { stripe: settings.signature_tolerance_s as i64, ..Tolerances::default() },
+        malformed: MalformedList::default(),
+    }
+}

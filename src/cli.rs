@@ -1,0 +1,341 @@
+//! The command line. No command means `run`.
+
+use crate::config::{Secret, Sources};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::ids::{Mode, Provider};
+use std::path::PathBuf;
+
+/// Tells exactly whom to pay, from the payment provider's own events.
+#[derive(Debug, Parser)]
+#[command(name = "affilitrack", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file. Without it `affilitrack.toml` is read if the current folder has one.
+    #[arg(long, global = true, env = "AFFILITRACK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Data folder. Wins over DATA_DIR and the file.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything in one process and print the address to open.
+    Run(RunArgs),
+    /// Connect a provider account to a vendor and print the endpoint for its webhooks.
+    Connect(ConnectArgs),
+    /// Hand in decisions: affiliates, mappings, rules, policies, reviews.
+    Decide(DecideArgs),
+    /// Show how one purchase was counted, down to the events.
+    Explain(ExplainArgs),
+    /// What could not be understood or counted.
+    #[command(subcommand)]
+    Refused(RefusedCommand),
+    /// Run recorded events through a temporary instance and compare with what they should become.
+    Corpus(CorpusArgs),
+    /// Say whether the configuration is right, without starting anything.
+    CheckConfig(CheckConfigArgs),
+    /// Look at the machine and the data folder, and say what to do.
+    Doctor,
+    /// Print a new link that opens the pages, good for one use.
+    Login,
+    /// Make a key for the JSON API and print it once.
+    ApiKey(ApiKeyArgs),
+    /// Work on the log of a stopped process.
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+/// `affilitrack run`
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// Port of the listening address; 0 takes any free one. Wins over PORT and the file.
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+/// Whose payments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub enum ProviderName {
+    /// Stripe.
+    Stripe,
+    /// Paddle Billing.
+    Paddle,
+    /// Lemon Squeezy.
+    LemonSqueezy,
+}
+
+impl From<ProviderName> for Provider {
+    fn from(name: ProviderName) -> Provider {
+        match name {
+            ProviderName::Stripe => Provider::Stripe,
+            ProviderName::Paddle => Provider::Paddle,
+            ProviderName::LemonSqueezy => Provider::LemonSqueezy,
+        }
+    }
+}
+
+/// Real money or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeName {
+    /// Money nobody paid.
+    Test,
+    /// Real money.
+    Live,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Mode {
+        match name {
+            ModeName::Test => Mode::Test,
+            ModeName::Live => Mode::Live,
+        }
+    }
+}
+
+/// `affilitrack connect`
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// Whose payments.
+    pub provider: ProviderName,
+    /// The vendor's short name; made if it is new.
+    #[arg(long, value_parser = slug)]
+    pub vendor: String,
+    /// The endpoint's signing secret, as the provider shows it. `-` reads it from standard input, so that it does
+    /// not stay in the shell's history.
+    #[arg(long, env = "AFFILITRACK_SECRET", hide_env_values = true)]
+    pub secret: Secret,
+    /// A restricted API key, for what deliveries do not say. `-` reads it from standard input.
+    #[arg(long)]
+    pub key: Option<Secret>,
+    /// Address of the provider's API, if it is not the usual one.
+    #[arg(long, value_name = "URL")]
+    pub api_base: Option<url::Url>,
+    /// The provider's account id, if the secret belongs to one of several.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// Every event since the account began arrives here, so a purchase whose beginning was not seen had none.
+    #[arg(long)]
+    pub complete_history: bool,
+    /// Real money or not; without it the events themselves say.
+    #[arg(long)]
+    pub mode: Option<ModeName>,
+}
+
+/// `affilitrack decide`
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// JSON file with a list of decisions, or an object with `vendor` and `decisions`. `-` is standard input.
+    pub file: PathBuf,
+    /// The vendor's short name, if the file does not say.
+    #[arg(long, value_parser = slug)]
+    pub vendor: Option<String>,
+}
+
+/// `affilitrack explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The purchase, for example `inv:in_1QxYz`, as the redemptions page and the JSON API name it.
+    pub purchase: String,
+    /// The vendor's short name. Not needed when there is only one beside the demo.
+    #[arg(long, value_parser = slug)]
+    pub vendor: Option<String>,
+    /// Real money or not.
+    #[arg(long)]
+    pub mode: Option<ModeName>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `affilitrack refused`
+#[derive(Debug, Subcommand)]
+pub enum RefusedCommand {
+    /// All of them, with reasons.
+    List {
+        /// The vendor's short name.
+        #[arg(long, value_parser = slug)]
+        vendor: String,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One, with what was received.
+    Show {
+        /// The vendor's short name.
+        #[arg(long, value_parser = slug)]
+        vendor: String,
+        /// Its offset, as `list` prints it.
+        offset: u64,
+    },
+    /// Fold them again, for example after an upgrade that understands them.
+    Retry {
+        /// The vendor's short name.
+        #[arg(long, value_parser = slug)]
+        vendor: String,
+        /// Their offsets, as `list` prints them.
+        #[arg(required = true, num_args = 1..=1000)]
+        offsets: Vec<u64>,
+    },
+    /// Accept that they are never counted.
+    Waive {
+        /// The vendor's short name.
+        #[arg(long, value_parser = slug)]
+        vendor: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+        /// Their offsets, as `list` prints them.
+        #[arg(required = true, num_args = 1..=1000)]
+        offsets: Vec<u64>,
+    },
+}
+
+/// `affilitrack corpus`
+#[derive(Debug, Args)]
+pub struct CorpusArgs {
+    /// Folder with `index.json`, the events it names and, in `api`, the provider's answers.
+    pub folder: PathBuf,
+    /// Deliver each scenario in an order drawn from this seed, with repetitions.
+    #[arg(long, value_name = "SEED")]
+    pub shuffle: Option<u64>,
+    /// How many seeds, counted up from the first.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "shuffle", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub seeds: u64,
+    /// Only the event or scenario with this name.
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+}
+
+/// `affilitrack check-config`
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    /// Print all settings in force. Secrets are not shown.
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// `affilitrack api-key`
+#[derive(Debug, Args)]
+pub struct ApiKeyArgs {
+    /// The vendor's short name.
+    #[arg(long, value_parser = slug)]
+    pub vendor: String,
+    /// Which money the key may read.
+    #[arg(long)]
+    pub mode: ModeName,
+    /// What it is for, so that it can be told from others.
+    #[arg(long, default_value = "key")]
+    pub name: String,
+}
+
+/// `affilitrack log`
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Look at every record and list the damaged ones. With --apply, set them aside so that reading can go on; fetch
+    /// what they held from the provider again.
+    Repair {
+        /// Change the log. Without it nothing is changed.
+        #[arg(long)]
+        apply: bool,
+    },
+}
+
+impl Cli {
+    /// Where settings come from, for [`crate::config::Config::load`].
+    pub fn sources(&self, environment: Vec<(String, String)>) -> Sources {
+        let port = match &self.command {
+            Some(Command::Run(arguments)) => arguments.port,
+            _ => None,
+        };
+        Sources { file: self.config.clone(), environment, data_dir: self.data_dir.clone(), port }
+    }
+
+    /// The command that was given, or `run`.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or_else(|| Command::Run(RunArgs::default()))
+    }
+}
+
+/// A vendor's short name: it stands in addresses.
+fn slug(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let right =
+        (1..=40).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-');
+    if right {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 40 small letters, digits and hyphens, such as acme or acme-labs".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_checks_itself() {
+        Cli::command().debug_assert();
+    }
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn no_command_means_run() {
+        assert!(matches!(parse("affilitrack").expect("right").into_command(), Command::Run(_)));
+        let sources = parse("affilitrack --data-dir /d run --port 0").expect("right").sources(Vec::new());
+        assert_eq!((sources.data_dir, sources.port), (Some(PathBuf::from("/d")), Some(0)));
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        for line in [
+            "affilitrack connect stripe --vendor acme --secret whsec_1 --key rk_1 --api-base http://127.0.0.1:1 --mode test",
+            "affilitrack connect lemonsqueezy --vendor acme --secret s --complete-history",
+            "affilitrack decide decisions.json --vendor acme",
+            "affilitrack explain inv:in_1 --vendor acme --mode live --json",
+            "affilitrack refused list --vendor acme",
+            "affilitrack refused show --vendor acme 7",
+            "affilitrack refused retry --vendor acme 7 8",
+            "affilitrack refused waive --vendor acme 7 --reason duplicate",
+            "affilitrack corpus tests/corpus/webhooks --shuffle 1 --seeds 50",
+            "affilitrack check-config --show",
+            "affilitrack doctor --config a.toml",
+            "affilitrack login",
+            "affilitrack api-key --vendor acme --mode test",
+            "affilitrack log repair --apply",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn wrong_input_is_explained() {
+        for (line, words) in [
+            ("affilitrack connect stripe --vendor Acme! --secret s", "small letters"),
+            ("affilitrack connect square --vendor acme --secret s", "stripe"),
+            ("affilitrack refused waive --vendor acme 7", "--reason"),
+            ("affilitrack corpus f --seeds 50", "--shuffle"),
+            ("affilitrack run --port 70000", "65535"),
+        ] {
+            let error = parse(line).expect_err(line).to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let cli = parse("affilitrack connect stripe --vendor acme --secret whsec_1 --key rk_1").expect("right");
+        let shown = format!("{cli:?}");
+        assert!(!shown.contains("whsec_1") && !shown.contains("rk_1"), "{shown}");
+    }
+}

@@ -1,0 +1,252 @@
+//! The sections and their defaults. What each setting means stands in `config.default.toml`; a test
+//! keeps both equal.
+
+use super::secret::Secret;
+use super::text;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use url::Url;
+
+/// Where the process listens and what the world calls it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address of the one HTTP socket. Port 0 takes any free port.
+    #[serde(with = "text::address")]
+    pub listen: SocketAddr,
+    /// The address that providers and people use; none = `http://` and the listening address.
+    #[serde(with = "text::optional_url")]
+    pub public_url: Option<Url>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(with = "text::networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long an ordered shutdown may take, in seconds.
+    pub shutdown_s: u64,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            shutdown_s: 10,
+        }
+    }
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// Free space of its disk below which `doctor` warns, in bytes.
+    pub low_disk_bytes: u64,
+}
+
+impl Default for Data {
+    fn default() -> Data {
+        Data { dir: PathBuf::from("./data"), low_disk_bytes: 1 << 30 }
+    }
+}
+
+/// Limits of the webhook edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Edge {
+    /// Largest body of one delivery, in bytes.
+    pub max_body_bytes: usize,
+    /// Bytes of all bodies being worked on at one moment.
+    pub max_inflight_bytes: usize,
+    /// Requests of one client that may fail within a minute.
+    pub failing_requests_per_minute: u32,
+    /// Verified deliveries per second of one endpoint.
+    pub endpoint_requests_per_second: u32,
+    /// Largest age of a signature, in seconds.
+    pub signature_tolerance_s: u64,
+}
+
+impl Default for Edge {
+    fn default() -> Edge {
+        Edge {
+            max_body_bytes: 2 << 20,
+            max_inflight_bytes: 64 << 20,
+            failing_requests_per_minute: 60,
+            endpoint_requests_per_second: 50_000,
+            signature_tolerance_s: 300,
+        }
+    }
+}
+
+/// The durable log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Records that may wait to be written.
+    pub queue_records: usize,
+    /// Bytes of records that may wait to be written.
+    pub queue_bytes: usize,
+    /// Records written and synced together.
+    pub group_max_records: usize,
+    /// Bytes written and synced together.
+    pub group_max_bytes: usize,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { queue_records: 8192, queue_bytes: 64 << 20, group_max_records: 1024, group_max_bytes: 4 << 20 }
+    }
+}
+
+/// The fold and the look-ups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Processor {
+    /// Records folded in one transaction.
+    pub batch_max_records: usize,
+    /// Bytes folded in one transaction.
+    pub batch_max_bytes: usize,
+    /// Lines sent to the warehouse in one insert.
+    pub project_max_lines: usize,
+    /// Lines that may wait for the warehouse before the fold pauses.
+    pub outbox_max_lines: usize,
+    /// Questions to providers at one moment, per connection.
+    pub lookup_concurrency: usize,
+    /// How long one question may take, in milliseconds.
+    pub lookup_timeout_ms: u64,
+    /// How long a record waits for an answer before it is refused, in seconds.
+    pub lookup_deadline_s: u64,
+}
+
+impl Default for Processor {
+    fn default() -> Processor {
+        Processor {
+            batch_max_records: 1000,
+            batch_max_bytes: 8 << 20,
+            project_max_lines: 50_000,
+            outbox_max_lines: 1_000_000,
+            lookup_concurrency: 4,
+            lookup_timeout_ms: 10_000,
+            lookup_deadline_s: 3 * 24 * 3600,
+        }
+    }
+}
+
+/// The warehouse.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Warehouse {
+    /// The engine inside this process, or a server at `url`.
+    pub embedded: bool,
+    /// The engine's library; none = searched beside the binary and in the project's cache.
+    pub library: String,
+    /// The server's address, only when not embedded.
+    #[serde(with = "text::optional_url")]
+    pub url: Option<Url>,
+    /// The server's user.
+    pub user: String,
+    /// The server's password.
+    pub password: Secret,
+    /// Name of the database.
+    pub database: String,
+    /// Memory of the embedded engine, in MiB.
+    pub max_memory_mb: u64,
+    /// Statements at one moment.
+    pub connections: usize,
+    /// How long one statement may take, in seconds.
+    pub query_timeout_s: u64,
+}
+
+impl Default for Warehouse {
+    fn default() -> Warehouse {
+        Warehouse {
+            embedded: true,
+            library: String::new(),
+            url: None,
+            user: "default".to_owned(),
+            password: Secret::default(),
+            database: "affilitrack".to_owned(),
+            max_memory_mb: 512,
+            connections: 4,
+            query_timeout_s: 30,
+        }
+    }
+}
+
+/// The JSON API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Requests of one key within a minute.
+    pub requests_per_minute_per_key: u32,
+    /// Requests of one key at once after a pause.
+    pub burst_per_key: u32,
+    /// Rows of one page at most.
+    pub page_max_rows: u32,
+}
+
+impl Default for Api {
+    fn default() -> Api {
+        Api { requests_per_minute_per_key: 600, burst_per_key: 120, page_max_rows: 1000 }
+    }
+}
+
+/// The pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Web {
+    /// Open live streams at one moment.
+    pub max_streams: usize,
+    /// How long a session lives, in days.
+    pub session_days: u32,
+}
+
+impl Default for Web {
+    fn default() -> Web {
+        Web { max_streams: 256, session_days: 30 }
+    }
+}
+
+/// The demo workspace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Demo {
+    /// Whether it is opened at the first start.
+    pub enabled: bool,
+}
+
+impl Default for Demo {
+    fn default() -> Demo {
+        Demo { enabled: true }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line, for machines.
+    Json,
+}
+
+/// What the process says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// Which log lines are written.
+    pub filter: String,
+}
+
+impl Default for Telemetry {
+    fn default() -> Telemetry {
+        Telemetry { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}

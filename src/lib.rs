@@ -1,0 +1,23 @@
+//! Behind the `affilitrack` binary: command line, configuration, and the wiring of all parts.
+//!
+//! `main.rs` parses [`cli::Cli`] and loads [`config::Config`]. [`run`] starts every role in one
+//! process out of what [`app`] builds; [`parts`] are its tasks. The other commands talk to the
+//! running process through the local [`socket`].
+
+pub mod answers;
+pub mod app;
+pub mod check_config;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod data_folder;
+pub mod demo;
+pub mod doctor;
+pub mod engine_library;
+pub mod log_repair;
+pub mod pages;
+pub mod parts;
+pub mod run;
+pub mod socket;
+pub mod socket_client;

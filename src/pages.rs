@@ -1,0 +1,282 @@
+//! The pages' backend over the real services.
+
+use crate::app::App;
+use api::ledger::explain;
+use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
+use api::services::ReportError;
+use async_trait::async_trait;
+use domain::ids::{Mode, Timestamp};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use std::sync::Arc;
+use std::time::Duration;
+use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, Session};
+use store::fold_store::{Activity, FoldStore};
+use store::scope::TenantScope;
+use store::secrets::SecretText;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_util::sync::CancellationToken;
+use web::backend::*;
+
+/// Who did it, in the audit log.
+const ACTOR: &str = "operator";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Event types that Stripe must send, so that nothing is missing.
+const STRIPE_TYPES: [&str; 27] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.voided",
+    "invoice_payment.paid",
+    "charge.succeeded",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.discount.created",
+    "promotion_code.created",
+    "promotion_code.updated",
+    "coupon.created",
+    "coupon.updated",
+    "coupon.deleted",
+    "credit_note.created",
+    "credit_note.voided",
+];
+
+/// The services as pages need them.
+pub struct Pages {
+    app: Arc<App>,
+    public_url: String,
+    /// Ends live streams, so that shutdown does not wait for open pages.
+    stop: CancellationToken,
+    /// Told apart from other starts in ETags: what changed is remembered since the start only.
+    started_at: Timestamp,
+}
+
+fn failed(doing: &'static str) -> impl Fn(anyhow::Error) -> BackendError {
+    move |error| BackendError::Failed { doing, source: error.into() }
+}
+
+fn report_failed(doing: &'static str) -> impl Fn(ReportError) -> BackendError {
+    move |error| match error {
+        ReportError::Range(error) => BackendError::BadQuery { field: "range", message: error.to_string() },
+        ReportError::Cursor(error) => BackendError::BadQuery { field: "cursor", message: error.to_string() },
+        ReportError::Filter { field, message } => BackendError::BadQuery { field, message },
+        other => BackendError::Failed { doing, source: Box::new(other) },
+    }
+}
+
+impl Pages {
+    /// Pages of a process that is reached under a URL.
+    pub fn new(app: Arc<App>, public_url: String, stop: CancellationToken) -> Pages {
+        let started_at = (app.clock)();
+        Pages { app, public_url, stop, started_at }
+    }
+
+    async fn open(&self, cookie: &SessionCookie) -> Result<Session, BackendError> {
+        let session = self.app.control.session(&cookie.0, (self.app.clock)()).await;
+        session.map_err(anyhow::Error::from).map_err(failed("read the session"))?.ok_or(BackendError::NotFound)
+    }
+
+    async fn scope_in(&self, cookie: &SessionCookie, vendor: &str, mode: Mode) -> Result<TenantScope, BackendError> {
+        let session = self.open(cookie).await?;
+        let scope = self.app.control.scope(&session, vendor, mode).await;
+        scope.map_err(anyhow::Error::from).map_err(failed("open the workspace"))?.ok_or(BackendError::NotFound)
+    }
+
+    async fn scope(&self, place: &Place) -> Result<TenantScope, BackendError> {
+        self.scope_in(&place.session, &place.vendor, place.mode).await
+    }
+
+    async fn view(&self, connection: &ConnectionInfo, endpoint: &EndpointInfo) -> Result<ConnectionView, BackendError> {
+        let since = Timestamp((self.app.clock)().0 - DAY.as_millis() as i64);
+        let (fold, id) = (self.app.fold.clone(), connection.connection);
+        let activity = tokio::task::spawn_blocking(move || fold.activity(id, since)).await;
+        let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
+        let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
+        let malformed = self.app.edge.malformed_for(&endpoint.endpoint_id);
+        let failures = malformed.iter().take(20).map(|one| DeliveryFailure { at: one.at, reason: format!("signed, but not readable: {}", one.reason), count: 1 });
+        Ok(ConnectionView {
+            provider: connection.provider,
+            endpoint_url: format!("{}/webhooks/{}/{}", self.public_url, connection.provider.name(), endpoint.endpoint_id),
+            secrets: endpoint.secrets.iter().map(|secret| secret.masked.clone()).collect(),
+            key: connection.can_look_up.then(|| "given".to_owned()),
+            can_look_up: connection.can_look_up,
+            last_delivery_at: activity.last_at,
+            deliveries_24h: activity.recent,
+            failures: failures.collect(),
+            missing_event_types: missing_types(connection, &activity),
+            missing: missing_words(connection),
+        })
+    }
+}
+
+/// Types that were never seen although something was: before the first delivery all are.
+fn missing_types(connection: &ConnectionInfo, activity: &Activity) -> Vec<String> {
+    if connection.provider != domain::ids::Provider::Stripe || activity.event_types.is_empty() {
+        return Vec::new();
+    }
+    STRIPE_TYPES.iter().filter(|known| !activity.event_types.iter().any(|seen| seen == *known)).map(|known| (*known).to_owned()).collect()
+}
+
+fn missing_words(connection: &ConnectionInfo) -> Vec<String> {
+    if connection.can_look_up {
+        return Vec::new();
+    }
+    [
+        "Codes that a payment names only by an internal id stay \u{201c}waiting\u{201d} until an event names them: we cannot ask without a restricted key.",
+        "Refunds of payments made before the connection may stay \u{201c}waiting\u{201d}, because their invoice cannot be looked up.",
+        "Subscriptions older than the connection count as not first: their earlier payments cannot be listed.",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+#[async_trait]
+impl Backend for Pages {
+    async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError> {
+        let opened = self.app.control.open_session(token, (self.app.clock)()).await;
+        let opened = opened.map_err(anyhow::Error::from).map_err(failed("open a session"))?;
+        Ok(opened.map(|session| NewSession {
+            cookie: SessionCookie(session.cookie().expose().to_owned()),
+            csrf: Secret(session.csrf().to_owned()),
+        }))
+    }
+
+    async fn session(&self, cookie: &SessionCookie) -> Result<Option<SessionView>, BackendError> {
+        let session = match self.open(cookie).await {
+            Ok(session) => session,
+            Err(BackendError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let vendors = self.app.control.session_vendors(&session).await.map_err(anyhow::Error::from).map_err(failed("list workspaces"))?;
+        let view = |vendor: store::control::Vendor| VendorView {
+            slug: vendor.slug,
+            name: vendor.name,
+            is_demo: vendor.is_demo,
+            time_zone: vendor.time_zone,
+        };
+        // Real workspaces first: the demo is where one starts, not where one stays.
+        let (demo, real): (Vec<_>, Vec<_>) = vendors.into_iter().partition(|vendor| vendor.is_demo);
+        let vendors = real.into_iter().chain(demo).map(view).collect();
+        Ok(Some(SessionView { csrf: Secret(session.csrf().to_owned()), vendors }))
+    }
+
+    async fn modes_with_data(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<Mode>, BackendError> {
+        let mut modes = Vec::new();
+        for mode in [Mode::Live, Mode::Test] {
+            let scope = self.scope_in(cookie, vendor, mode).await?;
+            let fold = self.app.fold.clone();
+            let counts = tokio::task::spawn_blocking(move || fold.outcome_counts(scope.vendor(), mode)).await;
+            let counts = counts.map_err(anyhow::Error::from).map_err(failed("count what arrived"))?;
+            let counts = counts.map_err(anyhow::Error::from).map_err(failed("count what arrived"))?;
+            // Decisions hold in both modes and say nothing about either.
+            if counts.iter().any(|(outcome, _)| outcome != "decisions") {
+                modes.push(mode);
+            }
+        }
+        Ok(modes)
+    }
+
+    async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
+        let scope = self.scope(place).await?;
+        let vendor = self.app.control.vendor(&scope).await.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
+        let (from, to) = query.range.resolve(today(&vendor.time_zone, (self.app.clock)()));
+        let range = DateRange { from, to, time_zone: vendor.time_zone };
+        self.app.reports.dashboard(&scope, &range, query.bucket).await.map_err(report_failed("read the dashboard"))
+    }
+
+    async fn explorer(&self, place: &Place, filter: &ExplorerFilter, cursor: Option<&str>, limit: u32) -> Result<ExplorerPage, BackendError> {
+        let scope = self.scope(place).await?;
+        self.app.reports.explorer(&scope, filter, cursor, limit).await.map_err(report_failed("read the redemptions"))
+    }
+
+    async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {
+        let scope = self.scope(place).await?;
+        explain(&self.app.ledger.0, &scope, business_key).await.map_err(failed("explain the purchase"))
+    }
+
+    async fn connections(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<ConnectionView>, BackendError> {
+        let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
+        let connections = self.app.control.connections(&scope).await.map_err(anyhow::Error::from).map_err(failed("read connections"))?;
+        let mut views = Vec::new();
+        for connection in connections.iter().filter(|connection| connection.closed_at.is_none()) {
+            for endpoint in &connection.endpoints {
+                views.push(self.view(connection, endpoint).await?);
+            }
+        }
+        Ok(views)
+    }
+
+    async fn connect_stripe(&self, cookie: &SessionCookie, vendor: &str, form: StripeForm) -> Result<Connected, FormError> {
+        // Whoever may open the workspace in which the form stands may connect.
+        self.scope_in(cookie, vendor, Mode::Live).await?;
+        let slug = form.workspace.clone().unwrap_or_else(|| vendor.to_owned());
+        let request = ConnectRequest {
+            vendor: slug.clone(),
+            provider: domain::ids::Provider::Stripe,
+            secret: SecretText::new(form.secret.0),
+            key: form.key.map(|key| SecretText::new(key.0)),
+            api_base: None,
+            account: None,
+            complete_history: false,
+            mode_hint: None,
+        };
+        let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await.map_err(form_error)?;
+        self.app.load_directory().await.map_err(failed("open the endpoint"))?;
+        let scope = self.scope_in(cookie, &slug, Mode::Live).await?;
+        let connections = self.app.control.connections(&scope).await.map_err(form_error)?;
+        for connection in &connections {
+            if let Some(endpoint) = connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id) {
+                return Ok(Connected { vendor: slug, connection: self.view(connection, endpoint).await? });
+            }
+        }
+        Err(FormError::Backend(BackendError::NotFound))
+    }
+
+    async fn live(&self, place: &Place) -> Result<BoxStream<'static, LiveSignal>, BackendError> {
+        let scope = self.scope(place).await?;
+        let app = self.app.clone();
+        let signals = BroadcastStream::new(self.app.live.subscribe()).filter_map(move |signal| {
+            // A reader that lagged behind is told where things stand now.
+            let now = || app.live.visible(store::event_log::partition_of(scope.vendor())).next_offset;
+            let mine = match signal {
+                Ok(signal) => (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset),
+                Err(_) => Some(now()),
+            };
+            async move { mine.map(|next_offset| LiveSignal { next_offset }) }
+        });
+        Ok(signals.take_until(self.stop.clone().cancelled_owned()).boxed())
+    }
+
+    async fn scope_etag(&self, place: &Place) -> Result<String, BackendError> {
+        let scope = self.scope(place).await?;
+        Ok(format!("{}-{}", self.started_at.0, self.app.cache.last_change(&scope)))
+    }
+}
+
+fn form_error(error: ControlError) -> FormError {
+    match error {
+        ControlError::Invalid { field, message } => {
+            let field = if field == "vendor" { "workspace".to_owned() } else { field };
+            FormError::Fields(vec![FieldError { field, message }])
+        }
+        other => FormError::Backend(failed("connect Stripe")(other.into())),
+    }
+}
+
+/// The local day in a time zone.
+fn today(time_zone: &str, now: Timestamp) -> jiff::civil::Date {
+    let zone = jiff::tz::TimeZone::get(time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
+    jiff::Timestamp::from_millisecond(now.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(zone).date()
+}

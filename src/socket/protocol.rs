@@ -1,0 +1,142 @@
+//! What is said over the local control socket, in JSON.
+
+use domain::ids::{Mode, Provider};
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/connect`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectCall {
+    /// Slug; the vendor is created when there is none.
+    pub vendor: String,
+    /// Whose payments.
+    pub provider: Provider,
+    /// What the provider signs with.
+    pub secret: String,
+    /// For asking the provider.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Where to ask.
+    #[serde(default)]
+    pub api_base: Option<String>,
+    /// The provider's account id.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// Whether all events since the account's first are known.
+    #[serde(default)]
+    pub complete_history: bool,
+    /// The mode of events that do not name it.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+}
+
+/// Answer of `POST /v1/connect`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConnectAnswer {
+    /// Slug.
+    pub vendor: String,
+    /// Number of the connection.
+    pub connection: u64,
+    /// Id of the endpoint.
+    pub endpoint: String,
+    /// Where the provider must send its webhooks.
+    pub endpoint_url: String,
+}
+
+/// `POST /v1/decide`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideCall {
+    /// Slug; the vendor is created when there is none.
+    pub vendor: String,
+    /// A list of decisions.
+    pub decisions: serde_json::Value,
+}
+
+/// Answer of `POST /v1/decide`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DecideAnswer {
+    /// Number of the first decision.
+    pub first_seq: u64,
+    /// Number of the last one.
+    pub last_seq: u64,
+}
+
+/// `POST /v1/api-keys`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyCall {
+    /// Slug of a vendor that exists.
+    pub vendor: String,
+    /// What the key may read.
+    pub mode: Mode,
+    /// What it is for.
+    pub name: String,
+}
+
+/// Answer of `POST /v1/api-keys`. The key is shown once.
+#[derive(Serialize, Deserialize)]
+pub struct ApiKeyAnswer {
+    /// The key.
+    pub key: String,
+}
+
+/// Answer of `POST /v1/login`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UrlAnswer {
+    /// Opens the pages, once.
+    pub url: String,
+}
+
+/// `GET /v1/explain`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExplainCall {
+    /// Slug; the first vendor that has the purchase when it is not given.
+    #[serde(default)]
+    pub vendor: Option<String>,
+    /// Mode; live and then test when it is not given.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+    /// Any name of the purchase.
+    pub purchase: String,
+}
+
+/// `GET /v1/refused`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RefusedCall {
+    /// Slug.
+    pub vendor: String,
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    /// Where pages and webhooks are.
+    pub url: String,
+    /// Nothing is under way.
+    pub settled: bool,
+    /// Records in the log.
+    pub log_end: u64,
+    /// Records that are folded.
+    pub folded: u64,
+    /// Records that can be read.
+    pub visible: u64,
+    /// Partitions that stopped, and why.
+    pub alarms: Vec<(u16, String)>,
+}
+
+/// An error.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorAnswer {
+    /// What is wrong.
+    pub error: ErrorBody,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The member to blame; empty if none.
+    pub field: String,
+    /// In words.
+    pub message: String,
+}

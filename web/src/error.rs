@@ -1,0 +1,167 @@
+//! The one error of the pages. What a visitor reads never carries a cause.
+
+use crate::assets;
+use crate::backend::BackendError;
+use crate::render;
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+/// Why a page could not be shown.
+#[derive(Debug, Error)]
+pub enum PageError {
+    /// No cookie, or its session is over.
+    #[error("no session")]
+    NoSession,
+    /// The one-time token was used, is too old, or never existed.
+    #[error("expired link")]
+    ExpiredLink,
+    /// No such page, vendor or purchase for this visitor.
+    #[error("not found")]
+    NotFound,
+    /// A part of the URL or form cannot be used.
+    #[error("`{field}`: {message}")]
+    BadQuery {
+        /// Name of the parameter.
+        field: &'static str,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The form does not carry the session's token.
+    #[error("form without the session's token")]
+    Forged,
+    /// Too many requests or streams at once.
+    #[error("busy")]
+    Busy,
+    /// A service failed.
+    #[error("service failed")]
+    Service(#[source] BackendError),
+    /// A template failed.
+    #[error("page could not be written")]
+    Render(#[from] askama::Error),
+}
+
+impl From<BackendError> for PageError {
+    fn from(error: BackendError) -> PageError {
+        match error {
+            BackendError::NotFound => PageError::NotFound,
+            BackendError::BadQuery { field, message } => PageError::BadQuery { field, message },
+            BackendError::Busy => PageError::Busy,
+            failed @ BackendError::Failed { .. } => PageError::Service(failed),
+        }
+    }
+}
+
+impl PageError {
+    /// The status line.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            PageError::NoSession => StatusCode::UNAUTHORIZED,
+            PageError::ExpiredLink => StatusCode::GONE,
+            PageError::NotFound => StatusCode::NOT_FOUND,
+            PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
+            PageError::Forged => StatusCode::FORBIDDEN,
+            PageError::Busy | PageError::Service(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PageError::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The headline.
+    pub fn title(&self) -> &'static str {
+        match self {
+            PageError::NoSession => "You are not signed in here",
+            PageError::ExpiredLink => "This link has been used or is too old",
+            PageError::NotFound => "There is nothing at this address",
+            PageError::BadQuery { .. } => "Part of this address cannot be used",
+            PageError::Forged => "This form is no longer valid",
+            PageError::Busy => "Too much is going on at once",
+            PageError::Service(_) => "We cannot read your figures right now",
+            PageError::Render(_) => "This page could not be put together",
+        }
+    }
+
+    /// What happened and what to do.
+    pub fn text(&self) -> String {
+        match self {
+            PageError::NoSession | PageError::ExpiredLink => {
+                "Each start prints a fresh link that opens this application once. Run the command below and open the link it prints.".into()
+            }
+            PageError::NotFound => "The address may be mistyped, or it belongs to a workspace that you cannot see.".into(),
+            PageError::BadQuery { field, message } => format!("“{field}”: {message}"),
+            PageError::Forged => "Go back, load the page again and send the form once more. Nothing was changed.".into(),
+            PageError::Busy => "Please try again in a moment.".into(),
+            PageError::Service(_) | PageError::Render(_) => "Please try again in a moment. If it stays like this, the log of the process says why.".into(),
+        }
+    }
+
+    /// What still works, where that is a question.
+    pub fn still_works(&self) -> Option<&'static str> {
+        match self {
+            PageError::Service(_) | PageError::Render(_) | PageError::Busy => {
+                Some("Webhooks are still accepted and stored; nothing is lost while this page is away.")
+            }
+            _ => None,
+        }
+    }
+
+    /// A command to run, where one helps.
+    pub fn command(&self) -> Option<&'static str> {
+        matches!(self, PageError::NoSession | PageError::ExpiredLink).then_some("affilitrack login")
+    }
+
+    /// Logs the full chain once, when a person has to look.
+    fn log(&self) {
+        match self {
+            PageError::Service(cause) => {
+                let chain = chain(cause);
+                tracing::error!(web.cause = %chain, "A page could not be shown: {chain}");
+            }
+            PageError::Render(cause) => tracing::error!(web.cause = %cause, "A template failed: {cause}"),
+            _ => {}
+        }
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    title: &'a str,
+    text: &'a str,
+    still_works: Option<&'a str>,
+    command: Option<&'a str>,
+    show_home: bool,
+    style: &'a str,
+    icon: &'a str,
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        self.log();
+        let page = ErrorPage {
+            title: self.title(),
+            text: &self.text(),
+            still_works: self.still_works(),
+            command: self.command(),
+            show_home: !matches!(self, PageError::NoSession | PageError::ExpiredLink),
+            style: assets::STYLE_CSS,
+            icon: assets::ICON_SVG,
+        };
+        let body = page.render().unwrap_or_else(|_| self.title().to_owned());
+        let mut response = render::html(self.status(), body, render::CachePolicy::Never);
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

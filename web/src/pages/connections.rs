@@ -1,0 +1,266 @@
+//! `/{vendor}/connections`: connect Stripe, and how each connection is doing.
+
+use super::connect_form::TypedForm;
+use super::{Asked, given};
+use crate::App;
+use crate::backend::{ConnectionView, FieldError, FormError, VendorView};
+use crate::error::PageError;
+use crate::layout::{Layout, Section};
+use crate::links::Link;
+use crate::money::count;
+use crate::render::{self, CachePolicy, PageAnswer, Refresh};
+use crate::session::{Here, Visitor};
+use crate::times;
+use askama::Template;
+use axum::Router;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{DefaultBodyLimit, Form, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+/// Largest form, in bytes.
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// What Stripe has to send, in the order of its own list.
+const STRIPE_EVENTS: [&str; 27] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.voided",
+    "invoice_payment.paid",
+    "charge.succeeded",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.discount.created",
+    "promotion_code.created",
+    "promotion_code.updated",
+    "coupon.created",
+    "coupon.updated",
+    "coupon.deleted",
+    "credit_note.created",
+    "credit_note.voided",
+];
+
+pub(super) fn router() -> Router<App> {
+    Router::new().route("/{vendor}/connections", get(show).post(connect)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}
+
+#[derive(Debug, Deserialize)]
+struct Filters {
+    mode: Option<String>,
+    connected: Option<String>,
+    fragment: Option<String>,
+}
+
+async fn show(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(vendor): Path<String>,
+    Asked(filters): Asked<Filters>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let here = visitor.locate(&app, &vendor, given(&filters.mode)).await?;
+    let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
+    let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
+    let form = view.form(&TypedForm::default(), &[], given(&filters.connected).is_some());
+    let layout = view.layout();
+    let mut answer = view.answer(&layout, form, StatusCode::OK, CachePolicy::AskFirst)?;
+    answer.only_body = filters.fragment.is_some();
+    // Deliveries that change no figure still change this page, so its tag is that of its content.
+    if answer.only_body && render::is_unchanged(&headers, &answer.refresh.etag) {
+        return Ok(render::not_modified(&answer.refresh.etag));
+    }
+    answer.respond()
+}
+
+async fn connect(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(vendor): Path<String>,
+    form: Result<Form<TypedForm>, FormRejection>,
+) -> Result<Response, PageError> {
+    let Form(typed) = form.map_err(|_| PageError::BadQuery {
+        field: "form",
+        message: "It could not be read; load the page and try again.".into(),
+    })?;
+    visitor.check_form(&typed.csrf)?;
+    let here = visitor.locate(&app, &vendor, None).await?;
+    let errors = match typed.checked(here.vendor.is_demo) {
+        Err(errors) => errors,
+        Ok(form) => match app.backend.connect_stripe(&visitor.cookie, &vendor, form).await {
+            Ok(connected) => {
+                let target = Link::to(&[&connected.vendor, "connections"]).with("connected", "stripe").build();
+                return Ok(Redirect::to(&target).into_response());
+            }
+            Err(FormError::Fields(errors)) => errors,
+            Err(FormError::Backend(error)) => return Err(error.into()),
+        },
+    };
+    let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
+    let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
+    let form = view.form(&typed, &errors, false);
+    view.answer(&view.layout(), form, StatusCode::UNPROCESSABLE_ENTITY, CachePolicy::Never)?.respond()
+}
+
+struct View<'a> {
+    app: &'a App,
+    visitor: &'a Visitor,
+    here: &'a Here,
+    connections: &'a [ConnectionView],
+}
+
+impl View<'_> {
+    fn layout(&self) -> Layout {
+        Layout::new(Section::Connections.label(), Section::Connections, self.visitor, self.here)
+    }
+
+    fn answer<'a>(
+        &self,
+        layout: &'a Layout,
+        form: ConnectForm,
+        status: StatusCode,
+        cache: CachePolicy,
+    ) -> Result<PageAnswer<'a>, PageError> {
+        let body = ConnectionsBody::new(self.connections, &self.here.vendor).render()?;
+        let url = Link::to(&[&self.here.vendor.slug, "connections"])
+            .with("mode", self.here.place.mode.name())
+            .with("fragment", "1")
+            .build();
+        let etag = render::etag(&[&body], self.app.now());
+        let refresh = Refresh { url, etag, watermark: 0, as_of: String::new() };
+        Ok(PageAnswer { layout, fixed: form.render()?, body, refresh, only_body: false, status, cache })
+    }
+
+    fn form(&self, typed: &TypedForm, errors: &[FieldError], just_connected: bool) -> ConnectForm {
+        let of = |field: &str| {
+            errors.iter().find(|error| error.field == field).map(|error| error.message.clone()).unwrap_or_default()
+        };
+        let other = errors.iter().find(|error| !["workspace", "secret", "key"].contains(&error.field.as_str()));
+        let vendor = &self.here.vendor;
+        ConnectForm {
+            action: Link::to(&[&vendor.slug, "connections"]).build(),
+            csrf: self.visitor.session.csrf.0.clone(),
+            is_demo: vendor.is_demo,
+            is_open: self.connections.is_empty() || vendor.is_demo || !errors.is_empty(),
+            just_connected,
+            typed: typed.clone(),
+            workspace_error: of("workspace"),
+            secret_error: of("secret"),
+            key_error: of("key"),
+            form_error: other.map(|error| error.message.clone()).unwrap_or_default(),
+            events: &STRIPE_EVENTS,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "connect_form.html")]
+pub(crate) struct ConnectForm {
+    action: String,
+    csrf: String,
+    is_demo: bool,
+    is_open: bool,
+    just_connected: bool,
+    typed: TypedForm,
+    workspace_error: String,
+    secret_error: String,
+    key_error: String,
+    form_error: String,
+    events: &'static [&'static str],
+}
+
+/// One connection, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConnectionCard {
+    provider: &'static str,
+    endpoint_url: String,
+    /// `ok`, `new` or `trouble`.
+    state: &'static str,
+    state_text: &'static str,
+    secrets: Vec<String>,
+    key: Option<String>,
+    can_look_up: bool,
+    last_delivery: String,
+    last_delivery_machine: String,
+    deliveries_24h: String,
+    failures: Vec<FailureRow>,
+    missing_event_types: Vec<String>,
+    missing: Vec<String>,
+}
+
+/// One reason for failures, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailureRow {
+    at: String,
+    at_machine: String,
+    reason: String,
+    count: String,
+}
+
+#[derive(Template)]
+#[template(path = "connections.html")]
+pub(crate) struct ConnectionsBody {
+    cards: Vec<ConnectionCard>,
+    is_demo: bool,
+    time_zone: String,
+}
+
+impl ConnectionsBody {
+    pub(crate) fn new(connections: &[ConnectionView], vendor: &VendorView) -> ConnectionsBody {
+        ConnectionsBody {
+            cards: connections.iter().map(|connection| card(connection, &vendor.time_zone)).collect(),
+            is_demo: vendor.is_demo,
+            time_zone: vendor.time_zone.clone(),
+        }
+    }
+}
+
+fn card(connection: &ConnectionView, zone: &str) -> ConnectionCard {
+    let number = |value: u64| count(i64::try_from(value).unwrap_or(i64::MAX));
+    let (state, state_text) = match connection {
+        ConnectionView { last_delivery_at: None, .. } => ("new", "Waiting for the first delivery"),
+        ConnectionView { failures, .. } if !failures.is_empty() => ("trouble", "Some deliveries failed"),
+        _ => ("ok", "Receiving"),
+    };
+    ConnectionCard {
+        provider: match connection.provider {
+            domain::ids::Provider::Stripe => "Stripe",
+            domain::ids::Provider::Paddle => "Paddle",
+            domain::ids::Provider::LemonSqueezy => "Lemon Squeezy",
+        },
+        endpoint_url: connection.endpoint_url.clone(),
+        state,
+        state_text,
+        secrets: connection.secrets.clone(),
+        key: connection.key.clone(),
+        can_look_up: connection.can_look_up,
+        last_delivery: connection.last_delivery_at.map(|at| times::moment(at, zone)).unwrap_or_default(),
+        last_delivery_machine: connection.last_delivery_at.map(times::machine).unwrap_or_default(),
+        deliveries_24h: number(connection.deliveries_24h),
+        failures: connection
+            .failures
+            .iter()
+            .map(|failure| FailureRow {
+                at: times::moment(failure.at, zone),
+                at_machine: times::machine(failure.at),
+                reason: crate::words::sentence(&failure.reason),
+                count: number(failure.count),
+            })
+            .collect(),
+        missing_event_types: connection.missing_event_types.clone(),
+        missing: connection.missing.clone(),
+    }
+}

@@ -1,0 +1,42 @@
+//! `/open?token=`: a one-time token becomes a session.
+
+use super::{Asked, given};
+use crate::App;
+use crate::error::PageError;
+use crate::render::CachePolicy;
+use crate::session::{Visitor, cookie_line};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+/// Longest token that is looked up, in bytes.
+const MAX_TOKEN_BYTES: usize = 256;
+
+pub(super) fn router() -> Router<App> {
+    Router::new().route("/open", get(open))
+}
+
+#[derive(Debug, Deserialize)]
+struct OpenQuery {
+    token: Option<String>,
+}
+
+async fn open(
+    State(app): State<App>,
+    visitor: Result<Visitor, PageError>,
+    Asked(query): Asked<OpenQuery>,
+) -> Result<Response, PageError> {
+    let token = given(&query.token).filter(|token| token.len() <= MAX_TOKEN_BYTES).ok_or(PageError::ExpiredLink)?;
+    let Some(session) = app.backend.open_session(token).await? else {
+        // Somebody who already has a session clicked the link again: let them in.
+        return visitor.map(|_| Redirect::to("/").into_response()).map_err(|_| PageError::ExpiredLink);
+    };
+    let mut response = Redirect::to("/").into_response();
+    let line = HeaderValue::from_str(&cookie_line(&app, &session.cookie)).map_err(|_| PageError::ExpiredLink)?;
+    response.headers_mut().insert(header::SET_COOKIE, line);
+    response.headers_mut().insert(header::CACHE_CONTROL, CachePolicy::Never.header());
+    Ok(response)
+}

@@ -1,0 +1,225 @@
+//! Sums over the invented purchases, done plainly.
+
+use super::TIME_ZONE;
+use crate::backend::{BackendError, DashboardQuery};
+use crate::range::days_between;
+use crate::times;
+use api::model::{
+    Bucket, Dashboard, DateRange, ExplorerFilter, ExplorerPage, GroupTotals, OutcomeCounts, PurchaseItem, SeriesPoint,
+    Totals, Watermark,
+};
+use domain::ids::Timestamp;
+use domain::line::PurchaseOutcome;
+use domain::money::Currency;
+use jiff::ToSpan;
+use jiff::civil::{Date, DateTime};
+use std::collections::BTreeSet;
+
+/// The purchases of one vendor and mode, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Book {
+    items: Vec<PurchaseItem>,
+}
+
+impl Book {
+    pub(super) fn new(items: Vec<PurchaseItem>) -> Book {
+        Book { items }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn next_offset(&self) -> u64 {
+        self.items.len() as u64
+    }
+
+    pub(super) fn add(&mut self, item: PurchaseItem) {
+        self.items.push(item);
+    }
+
+    pub(super) fn find(&self, business_key: &str) -> Option<&PurchaseItem> {
+        self.items.iter().find(|item| item.business_key == business_key)
+    }
+
+    fn watermark(&self, now: Timestamp) -> Watermark {
+        Watermark { generation: 1, partition: 0, next_offset: self.next_offset(), as_of: now }
+    }
+
+    fn within(&self, from: Date, to: Date) -> Vec<&PurchaseItem> {
+        self.items.iter().filter(|item| (from..=to).contains(&times::day(item.sale_at, TIME_ZONE))).collect()
+    }
+
+    pub(super) fn dashboard(&self, query: &DashboardQuery, now: Timestamp) -> Dashboard {
+        let today = times::day(now, TIME_ZONE);
+        let (from, to) = query.range.resolve(today);
+        let days = days_between(from, to);
+        let items = self.within(from, to);
+        let before = self.within(from.saturating_sub(days.days()), from.saturating_sub(1.day()));
+        let totals = totals(&items);
+        let currencies: Vec<Currency> = totals.iter().map(|totals| totals.currency).collect();
+        let bucket = query.bucket.unwrap_or(if days <= 2 {
+            Bucket::Hour
+        } else if days <= 92 {
+            Bucket::Day
+        } else {
+            Bucket::Month
+        });
+        let group = |of: fn(&PurchaseItem) -> (String, String)| grouped(&items, of);
+        Dashboard {
+            watermark: self.watermark(now),
+            range: DateRange { from, to, time_zone: TIME_ZONE.into() },
+            bucket,
+            series: series(&items, &currencies, bucket, (from, to), now),
+            previous: self::totals(&before),
+            active_affiliates: items
+                .iter()
+                .filter(|item| item.affiliate.0 != 0)
+                .map(|item| item.affiliate)
+                .collect::<BTreeSet<_>>()
+                .len() as u64,
+            affiliates: group(|item| (item.affiliate_key.clone(), item.affiliate_name.clone())),
+            codes: group(|item| (item.code_text.clone(), item.code_text.clone())),
+            feed: self.items.iter().rev().take(20).cloned().collect(),
+            outcomes: self.outcomes(),
+            totals,
+            currencies,
+        }
+    }
+
+    fn outcomes(&self) -> OutcomeCounts {
+        let number = |outcome| self.items.iter().filter(|item| item.outcome == outcome).count() as u64;
+        OutcomeCounts {
+            credited: number(PurchaseOutcome::Credited),
+            organic: number(PurchaseOutcome::Organic),
+            rejected: number(PurchaseOutcome::Rejected),
+            waiting: number(PurchaseOutcome::Waiting),
+            refused: u64::from(self.items.len() > 100) * 2,
+        }
+    }
+
+    pub(super) fn explorer(
+        &self,
+        filter: &ExplorerFilter,
+        cursor: Option<&str>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<ExplorerPage, BackendError> {
+        let bad = || BackendError::BadQuery {
+            field: "cursor",
+            message: "This page has moved; start again from the newest.".into(),
+        };
+        let below: u64 = cursor.map_or(Ok(u64::MAX), |text| text.parse().map_err(|_| bad()))?;
+        let mut found = self.items.iter().rev().filter(|item| item.purchase.0 < below && matches(item, filter));
+        let items: Vec<PurchaseItem> = found.by_ref().take(limit as usize).cloned().collect();
+        let next = found.next().and(items.last()).map(|last| last.purchase.to_string());
+        Ok(ExplorerPage { watermark: self.watermark(now), items, next })
+    }
+}
+
+fn matches(item: &PurchaseItem, filter: &ExplorerFilter) -> bool {
+    filter.affiliate.as_ref().is_none_or(|affiliate| item.affiliate_key == *affiliate)
+        && filter.code.as_ref().is_none_or(|code| item.code_text.eq_ignore_ascii_case(code))
+        && filter.outcome.is_none_or(|outcome| item.outcome == outcome)
+        && filter.currency.is_none_or(|currency| item.currency == currency)
+        && filter.search.as_ref().is_none_or(|text| item.business_key.contains(text.as_str()))
+        && (!filter.redemptions_only || item.redemption)
+}
+
+fn totals(items: &[&PurchaseItem]) -> Vec<Totals> {
+    let mut found: Vec<Totals> = Vec::new();
+    for item in items {
+        let at = found.iter().position(|totals| totals.currency == item.currency).unwrap_or_else(|| {
+            found.push(Totals {
+                currency: item.currency,
+                redemptions: 0,
+                conversions: 0,
+                sales: 0,
+                gross: 0,
+                revenue: 0,
+                refunded: 0,
+                commission: 0,
+            });
+            found.len() - 1
+        });
+        let totals = &mut found[at];
+        totals.redemptions += i64::from(item.redemption);
+        totals.conversions += i64::from(item.sale_kind == "first");
+        totals.sales += 1;
+        totals.gross += item.gross - item.reversed;
+        totals.revenue += item.net - item.reversed;
+        totals.refunded += item.reversed;
+        totals.commission += item.commission;
+    }
+    found.sort_by_key(|totals| -totals.sales);
+    found
+}
+
+fn grouped(items: &[&PurchaseItem], of: fn(&PurchaseItem) -> (String, String)) -> Vec<GroupTotals> {
+    let keys: BTreeSet<(String, String)> = items.iter().map(|item| of(item)).collect();
+    let mut groups: Vec<GroupTotals> = keys
+        .into_iter()
+        .map(|(group, label)| {
+            let own: Vec<&PurchaseItem> = items.iter().copied().filter(|item| of(item).0 == group).collect();
+            GroupTotals { group, label, totals: totals(&own) }
+        })
+        .collect();
+    groups.sort_by_key(|group| (group.group.is_empty(), group.totals.first().map(|totals| -totals.commission)));
+    groups
+}
+
+/// Bucket starts as local times, with gaps filled.
+fn series(
+    items: &[&PurchaseItem],
+    currencies: &[Currency],
+    bucket: Bucket,
+    (from, to): (Date, Date),
+    now: Timestamp,
+) -> Vec<SeriesPoint> {
+    let (step, pattern) = match bucket {
+        Bucket::Hour => (1.hour(), "%H:%M"),
+        Bucket::Day => (1.day(), "%-d %b"),
+        Bucket::Week => (1.week(), "%-d %b"),
+        Bucket::Month => (1.month(), "%b %Y"),
+    };
+    let local = |at: Timestamp| zoned(at).datetime();
+    let mut start = from.at(0, 0, 0, 0);
+    let end = to.saturating_add(1.day()).at(0, 0, 0, 0).min(local(now));
+    let mut points = Vec::new();
+    while start <= end {
+        let next = start.saturating_add(step);
+        let own: Vec<&PurchaseItem> =
+            items.iter().copied().filter(|item| (start..next).contains(&local(item.sale_at))).collect();
+        points.push(point(&own, currencies, start, next > local(now), pattern));
+        start = next;
+    }
+    points
+}
+
+fn point(
+    items: &[&PurchaseItem],
+    currencies: &[Currency],
+    start: DateTime,
+    partial: bool,
+    pattern: &str,
+) -> SeriesPoint {
+    let totals = totals(items);
+    let per_currency = |of: fn(&Totals) -> i64| {
+        let sum = |currency: &Currency| totals.iter().find(|totals| totals.currency == *currency).map_or(0, of);
+        currencies.iter().map(sum).collect()
+    };
+    let starts_at = start.in_tz(TIME_ZONE).map(|zoned| zoned.timestamp().as_millisecond()).unwrap_or_default();
+    SeriesPoint {
+        starts_at: Timestamp(starts_at),
+        label: start.strftime(pattern).to_string(),
+        partial,
+        redemptions: totals.iter().map(|totals| totals.redemptions).sum(),
+        revenue: per_currency(|totals| totals.revenue),
+        commission: per_currency(|totals| totals.commission),
+    }
+}
+
+fn zoned(at: Timestamp) -> jiff::Zoned {
+    let moment = jiff::Timestamp::from_millisecond(at.0).expect("the sample data lies in our time");
+    moment.in_tz(TIME_ZONE).expect("the time zones are bundled")
+}

@@ -1,0 +1,177 @@
+//! A backend with plausible data in memory, for tests and `examples/preview.rs`. It is not
+//! the demo workspace: that one goes through the real edge, log and fold.
+
+mod book;
+mod connections;
+mod explain;
+mod purchases;
+
+use crate::Clock;
+use crate::backend::{
+    Backend, BackendError, Connected, ConnectionView, DashboardQuery, FormError, LiveSignal, NewSession, Place, Secret,
+    SessionCookie, SessionView, StripeForm, VendorView,
+};
+use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
+use async_trait::async_trait;
+use book::Book;
+use domain::ids::Mode;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+/// The token that opens the sample session.
+pub const TOKEN: &str = "sample-token";
+/// The cookie of the sample session.
+pub const COOKIE: &str = "sample-session";
+/// The form token of the sample session.
+pub const CSRF: &str = "sample-form-token";
+/// Time zone of every sample vendor.
+pub const TIME_ZONE: &str = "Europe/Berlin";
+
+/// One demo vendor, one real vendor with two currencies in both modes, and an empty one.
+pub struct SampleBackend {
+    clock: Clock,
+    state: Mutex<State>,
+    signals: broadcast::Sender<(String, Mode, LiveSignal)>,
+}
+
+struct State {
+    vendors: Vec<VendorView>,
+    books: Vec<(String, Mode, Book)>,
+    connections: Vec<(String, ConnectionView)>,
+}
+
+impl SampleBackend {
+    /// Filled for the time the clock tells now.
+    pub fn new(clock: Clock) -> Arc<SampleBackend> {
+        let now = clock();
+        let vendor = |slug: &str, name: &str, is_demo| VendorView {
+            slug: slug.into(),
+            name: name.into(),
+            is_demo,
+            time_zone: TIME_ZONE.into(),
+        };
+        let state = State {
+            vendors: vec![
+                vendor("demo", "Demo workspace", true),
+                vendor("acme", "Acme Analytics", false),
+                vendor("fresh", "Fresh Start", false),
+            ],
+            books: vec![
+                ("demo".into(), Mode::Test, Book::new(purchases::demo(now))),
+                ("acme".into(), Mode::Live, Book::new(purchases::acme(now))),
+                ("acme".into(), Mode::Test, Book::new(purchases::demo(now))),
+            ],
+            connections: connections::acme(now),
+        };
+        Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
+    }
+
+    /// Books one more purchase, as if a delivery had just been read.
+    pub fn add_purchase(&self, vendor: &str, mode: Mode) -> Option<PurchaseItem> {
+        let now = (self.clock)();
+        let mut state = self.locked();
+        let book = &mut state.books.iter_mut().find(|(slug, its_mode, _)| slug == vendor && *its_mode == mode)?.2;
+        let item = purchases::next(book.len(), now);
+        book.add(item.clone());
+        let signal = LiveSignal { next_offset: book.next_offset() };
+        // Nobody listening is fine.
+        let _ = self.signals.send((vendor.to_owned(), mode, signal));
+        Some(item)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the sample data panics")
+    }
+
+    fn check(&self, cookie: &SessionCookie, vendor: &str) -> Result<MutexGuard<'_, State>, BackendError> {
+        let state = self.locked();
+        if cookie.0 == COOKIE && state.vendors.iter().any(|view| view.slug == vendor) {
+            Ok(state)
+        } else {
+            Err(BackendError::NotFound)
+        }
+    }
+
+    fn book(&self, place: &Place) -> Result<Book, BackendError> {
+        let state = self.check(&place.session, &place.vendor)?;
+        let found = state.books.iter().find(|(slug, mode, _)| *slug == place.vendor && *mode == place.mode);
+        Ok(found.map(|(_, _, book)| book.clone()).unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Backend for SampleBackend {
+    async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError> {
+        Ok((token == TOKEN).then(|| NewSession { cookie: SessionCookie(COOKIE.into()), csrf: Secret(CSRF.into()) }))
+    }
+
+    async fn session(&self, cookie: &SessionCookie) -> Result<Option<SessionView>, BackendError> {
+        let vendors = self.locked().vendors.clone();
+        Ok((cookie.0 == COOKIE).then(|| SessionView { csrf: Secret(CSRF.into()), vendors }))
+    }
+
+    async fn modes_with_data(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<Mode>, BackendError> {
+        let state = self.check(cookie, vendor)?;
+        Ok(state.books.iter().filter(|(slug, _, _)| slug == vendor).map(|(_, mode, _)| *mode).collect())
+    }
+
+    async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
+        Ok(self.book(place)?.dashboard(query, (self.clock)()))
+    }
+
+    async fn explorer(
+        &self,
+        place: &Place,
+        filter: &ExplorerFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ExplorerPage, BackendError> {
+        self.book(place)?.explorer(filter, cursor, limit, (self.clock)())
+    }
+
+    async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {
+        Ok(self.book(place)?.find(business_key).map(explain::explanation))
+    }
+
+    async fn connections(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<ConnectionView>, BackendError> {
+        let state = self.check(cookie, vendor)?;
+        Ok(state.connections.iter().filter(|(slug, _)| slug == vendor).map(|(_, view)| view.clone()).collect())
+    }
+
+    async fn connect_stripe(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        form: StripeForm,
+    ) -> Result<Connected, FormError> {
+        let mut state = self.check(cookie, vendor)?;
+        let (slug, connection) = connections::connect(vendor, &form)?;
+        if !state.vendors.iter().any(|view| view.slug == slug) {
+            let name = form.workspace.unwrap_or_else(|| slug.clone());
+            state.vendors.push(VendorView { slug: slug.clone(), name, is_demo: false, time_zone: TIME_ZONE.into() });
+        }
+        state.connections.push((slug.clone(), connection.clone()));
+        Ok(Connected { vendor: slug, connection })
+    }
+
+    async fn live(&self, place: &Place) -> Result<BoxStream<'static, LiveSignal>, BackendError> {
+        drop(self.check(&place.session, &place.vendor)?);
+        let wanted = (place.vendor.clone(), place.mode);
+        let signals = BroadcastStream::new(self.signals.subscribe());
+        let mine = signals.filter_map(move |signal| {
+            let found = signal
+                .ok()
+                .filter(|(vendor, mode, _)| (vendor, mode) == (&wanted.0, &wanted.1))
+                .map(|(_, _, signal)| signal);
+            futures::future::ready(found)
+        });
+        Ok(mine.boxed())
+    }
+
+    async fn scope_etag(&self, place: &Place) -> Result<String, BackendError> {
+        Ok(self.book(place)?.next_offset().to_string())
+    }
+}

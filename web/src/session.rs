@@ -1,0 +1,125 @@
+//! Who is asking, and where they look.
+
+use crate::App;
+use crate::backend::{Place, SessionCookie, SessionView, VendorView};
+use crate::error::PageError;
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use domain::ids::Mode;
+use subtle::ConstantTimeEq;
+
+/// Longest cookie value that is looked at, in bytes.
+const MAX_COOKIE_BYTES: usize = 256;
+
+/// A visitor with a session.
+pub struct Visitor {
+    /// Proves the session.
+    pub cookie: SessionCookie,
+    /// What it may see.
+    pub session: SessionView,
+}
+
+/// A vendor in a mode, and what a page needs to know about it.
+pub struct Here {
+    /// For the backend.
+    pub place: Place,
+    /// The vendor.
+    pub vendor: VendorView,
+    /// Modes that have data; empty where only a body is wanted.
+    pub modes: Vec<Mode>,
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Visitor, PageError> {
+        let cookie = read_cookie(parts, &app.settings.cookie_name).ok_or(PageError::NoSession)?;
+        let session = app.backend.session(&cookie).await?.ok_or(PageError::NoSession)?;
+        Ok(Visitor { cookie, session })
+    }
+}
+
+impl Visitor {
+    /// The vendor of this slug, if the session may see it, in the mode asked for; without
+    /// one, live when there is live data, else test when there is any.
+    ///
+    /// # Errors
+    /// [`PageError::NotFound`] for a foreign vendor, [`PageError::BadQuery`] for a mode that does not exist.
+    pub async fn locate(&self, app: &App, slug: &str, mode: Option<&str>) -> Result<Here, PageError> {
+        let vendor = self.vendor(slug)?;
+        let modes = app.backend.modes_with_data(&self.cookie, slug).await?;
+        let mode = match mode.map(parse_mode).transpose()? {
+            Some(mode) => mode,
+            None if modes.contains(&Mode::Test) && !modes.contains(&Mode::Live) => Mode::Test,
+            None => Mode::Live,
+        };
+        Ok(self.here(vendor, mode, modes))
+    }
+
+    /// The same where nothing around the page is shown: saves asking for the modes when one was given.
+    ///
+    /// # Errors
+    /// As [`Visitor::locate`].
+    pub async fn locate_body(&self, app: &App, slug: &str, mode: Option<&str>) -> Result<Here, PageError> {
+        match mode {
+            Some(name) => Ok(self.here(self.vendor(slug)?, parse_mode(name)?, Vec::new())),
+            None => self.locate(app, slug, None).await,
+        }
+    }
+
+    /// One of the two, by what is wanted.
+    pub(crate) async fn locate_for(
+        &self,
+        app: &App,
+        slug: &str,
+        mode: Option<&str>,
+        only_body: bool,
+    ) -> Result<Here, PageError> {
+        if only_body { self.locate_body(app, slug, mode).await } else { self.locate(app, slug, mode).await }
+    }
+
+    fn vendor(&self, slug: &str) -> Result<VendorView, PageError> {
+        self.session.vendors.iter().find(|vendor| vendor.slug == slug).cloned().ok_or(PageError::NotFound)
+    }
+
+    fn here(&self, vendor: VendorView, mode: Mode, modes: Vec<Mode>) -> Here {
+        let place = Place { session: self.cookie.clone(), vendor: vendor.slug.clone(), mode };
+        Here { place, vendor, modes }
+    }
+
+    /// Whether a form carries this session's token.
+    ///
+    /// # Errors
+    /// [`PageError::Forged`] when it does not.
+    pub fn check_form(&self, token: &str) -> Result<(), PageError> {
+        let expected = self.session.csrf.0.as_bytes();
+        let matches: bool = expected.ct_eq(token.as_bytes()).into();
+        if matches && !expected.is_empty() { Ok(()) } else { Err(PageError::Forged) }
+    }
+}
+
+fn parse_mode(name: &str) -> Result<Mode, PageError> {
+    match name {
+        "live" => Ok(Mode::Live),
+        "test" => Ok(Mode::Test),
+        _ => Err(PageError::BadQuery { field: "mode", message: "Use test or live.".into() }),
+    }
+}
+
+fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
+    let headers = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    headers
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(found, value)| *found == name && !value.is_empty() && value.len() <= MAX_COOKIE_BYTES)
+        .map(|(_, value)| SessionCookie(value.to_owned()))
+}
+
+/// The `Set-Cookie` line of a new session.
+pub(crate) fn cookie_line(app: &App, cookie: &SessionCookie) -> String {
+    let settings = &app.settings;
+    let max_age_seconds = u64::from(settings.cookie_days) * 86_400;
+    let secure = if settings.secure_cookie { "; Secure" } else { "" };
+    format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_seconds}{secure}", settings.cookie_name, cookie.0)
+}

@@ -1,0 +1,409 @@
+//! Every page over the sample backend, through the real router.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use domain::ids::{Mode, Timestamp};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use tower::ServiceExt;
+use web::render::CONTENT_SECURITY_POLICY;
+use web::sample::{COOKIE, CSRF, SampleBackend, TOKEN};
+use web::{App, Settings};
+
+/// 21 November 2026, 12:03 in Berlin.
+const NOW: Timestamp = Timestamp(1_795_258_989_000);
+
+struct Site {
+    backend: Arc<SampleBackend>,
+    router: Router,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Site {
+    fn new() -> Site {
+        Site::with(|settings| settings)
+    }
+
+    fn with(change: impl FnOnce(Settings) -> Settings) -> Site {
+        let backend = SampleBackend::new(Arc::new(|| NOW));
+        let settings = change(Settings::new(Arc::new(|| NOW)));
+        let router = web::router(App::new(backend.clone(), settings));
+        Site { backend, router }
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask(with_session(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn ok(&self, path: &str) -> Answer {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer
+    }
+
+    async fn post(&self, path: &str, form: &str) -> Answer {
+        let request =
+            with_session(path).method("POST").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.ask(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    async fn first_purchase(&self) -> String {
+        let page = self.ok("/acme/redemptions?outcome=credited").await.body;
+        let start = page.find("/acme/purchases/").expect("the sample has credited purchases");
+        page[start..].split('"').next().unwrap().replace("&#38;", "&")
+    }
+}
+
+fn with_session(path: &str) -> axum::http::request::Builder {
+    Request::get(path).header(header::COOKIE, format!("other=1; affilitrack_session={COOKIE}"))
+}
+
+fn header_text(answer: &Answer, name: header::HeaderName) -> &str {
+    answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn every_page_is_whole_and_fetches_nothing_from_elsewhere() {
+    let site = Site::new();
+    let purchase = site.first_purchase().await;
+    let pages = [
+        "/demo/dashboard",
+        "/acme/dashboard?range=90d&mode=live",
+        "/acme/dashboard?from=2026-11-01&to=2026-11-01&bucket=hour",
+        "/acme/dashboard?from=2020-01-01&to=2020-01-02",
+        "/fresh/dashboard",
+        "/acme/redemptions",
+        "/acme/redemptions?q=nothing-like-it",
+        "/fresh/redemptions",
+        &purchase,
+        "/demo/connections",
+        "/acme/connections",
+        "/fresh/connections?connected=stripe",
+    ];
+    for path in pages {
+        let answer = site.ok(path).await;
+        let body = &answer.body;
+        assert!(body.starts_with("<!doctype html>") && body.trim_end().ends_with("</html>"), "{path}");
+        assert_eq!(header_text(&answer, header::CONTENT_SECURITY_POLICY), CONTENT_SECURITY_POLICY);
+        assert_eq!(header_text(&answer, header::CACHE_CONTROL), "private, no-cache");
+        assert_eq!(header_text(&answer, header::REFERRER_POLICY), "no-referrer");
+        assert!(
+            !body.contains("<style") && !body.contains(" style=") && !body.contains(" onclick="),
+            "{path} has something inline"
+        );
+        assert_eq!(body.matches("<script").count(), 1, "{path}");
+        assert_eq!(body.matches("<h1").count(), 1, "{path}");
+        for attribute in ["href=\"", "src=\"", "action=\"", "hx-get=\"", "data-refresh=\"", "data-live=\""] {
+            for value in body.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                assert!(
+                    value.starts_with('/') && !value.starts_with("//") || value.starts_with('#'),
+                    "{path}: {attribute}{value}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_figures_feed_and_outcomes() {
+    let site = Site::new();
+    let body = site.ok("/demo/dashboard").await.body;
+    for part in [
+        "23 Oct – 21 Nov 2026",
+        "compared with the 30 days before",
+        "Europe/Berlin",
+        "Demo data",
+        "Test mode",
+        "As of 12:03",
+        "id=\"figure-commission-usd\"",
+        "id=\"chart-table\"",
+        "(so far)",
+        "data-watermark=\"62\"",
+        "data-purchase=\"inv:in_1Q",
+        "/demo/redemptions?mode=test&#38;outcome=waiting",
+        "/demo/redemptions?mode=test&#38;affiliate=aff_maya",
+    ] {
+        assert!(body.contains(part), "{part} is missing");
+    }
+    let acme = site.ok("/acme/dashboard?range=90d").await.body;
+    assert!(!acme.contains("Demo data") && acme.contains("EUR") && acme.contains("ZZZ minor units"));
+    assert!(acme.contains("Live mode") && acme.contains("mode=test"), "both modes can be reached");
+}
+
+#[tokio::test]
+async fn a_new_workspace_says_what_to_do() {
+    let site = Site::new();
+    assert!(site.ok("/fresh/dashboard").await.body.contains("No purchases yet"));
+    assert!(site.ok("/fresh/redemptions").await.body.contains("No purchases yet"));
+    assert!(site.ok("/fresh/connections").await.body.contains("Nothing is connected yet"));
+    assert!(site.ok("/acme/redemptions?q=nothing").await.body.contains("No purchase matches these filters"));
+}
+
+#[tokio::test]
+async fn the_explorer_filters_and_pages_by_key() {
+    let site = Site::new();
+    let first = site.ok("/acme/redemptions?currency=USD").await.body;
+    assert_eq!(first.matches("<tr id=\"row-").count(), 50);
+    let older = first
+        .split("href=\"")
+        .find(|rest| rest.contains("cursor="))
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .replace("&#38;", "&");
+    assert!(older.contains("currency=USD"), "the next page keeps its filters: {older}");
+    let second = site.ok(&older).await.body;
+    let keys = |body: &str| -> Vec<String> {
+        body.split("data-purchase=\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    assert!(keys(&first).iter().all(|key| !keys(&second).contains(key)), "no row is on two pages");
+    let rejected = site.ok("/acme/redemptions?outcome=rejected").await.body;
+    assert!(rejected.contains("<option value=\"rejected\" selected>") && !rejected.contains("outcome-organic\""));
+    for (path, field) in [
+        ("outcome=won", "outcome"),
+        ("currency=US", "currency"),
+        ("cursor=x", "cursor"),
+        ("mode=real", "mode"),
+        (&format!("q={}", "a".repeat(201)), "q"),
+    ] {
+        let answer = site.get(&format!("/acme/redemptions?{path}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        assert!(answer.body.contains(&format!("“{field}”")), "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_purchase_is_explained() {
+    let site = Site::new();
+    let path = site.first_purchase().await;
+    let body = site.ok(&path).await.body;
+    for part in [
+        "From gross to commission",
+        "How it was decided",
+        "Ledger lines",
+        "Sum of the lines",
+        "What the provider told us",
+        "invoice.paid",
+        "<rect class=\"bar",
+    ] {
+        assert!(body.contains(part), "{part} is missing");
+    }
+    assert_eq!(site.get("/acme/purchases/inv:none").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn text_from_outside_is_escaped() {
+    let site = Site::new();
+    let body = site.ok("/acme/redemptions?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await.body;
+    assert!(!body.contains("<script>alert"), "what was searched for became markup");
+    assert_eq!(body.matches("<script").count(), 1);
+}
+
+#[tokio::test]
+async fn without_a_session_there_are_only_words() {
+    let site = Site::new();
+    for path in [
+        "/",
+        "/demo/dashboard",
+        "/acme/redemptions",
+        "/acme/purchases/x",
+        "/acme/connections",
+        "/acme/live",
+        "/foreign/dashboard",
+    ] {
+        for cookie in ["", "affilitrack_session=wrong", "affilitrack_session="] {
+            let answer = site.ask(Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+            assert!(
+                answer.body.contains("You are not signed in here") && answer.body.contains("affilitrack login"),
+                "{path}"
+            );
+            assert_eq!(header_text(&answer, header::CACHE_CONTROL), "private, no-store");
+        }
+    }
+}
+
+#[tokio::test]
+async fn foreign_and_unknown_addresses_look_alike() {
+    let site = Site::new();
+    for path in [
+        "/foreign/dashboard",
+        "/foreign/redemptions",
+        "/foreign/purchases/x",
+        "/foreign/connections",
+        "/foreign/live?mode=test",
+        "/nothing",
+        "/assets/none.js",
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(header_text(&answer, header::CONTENT_SECURITY_POLICY), CONTENT_SECURITY_POLICY, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_one_time_link_opens_a_session() {
+    let site = Site::with(|settings| Settings { secure_cookie: true, ..settings });
+    let open = |path: String, cookie: &'static str| {
+        Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap()
+    };
+    let answer = site.ask(open(format!("/open?token={TOKEN}"), "")).await;
+    assert_eq!((answer.status, header_text(&answer, header::LOCATION)), (StatusCode::SEE_OTHER, "/"));
+    let cookie = header_text(&answer, header::SET_COOKIE);
+    for part in
+        ["affilitrack_session=sample-session", "HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=2592000"]
+    {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert_eq!(site.ask(open("/open?token=used".into(), "")).await.status, StatusCode::GONE);
+    assert_eq!(site.ask(open("/open".into(), "")).await.status, StatusCode::GONE);
+    let again = site.ask(open("/open?token=used".into(), "affilitrack_session=sample-session")).await;
+    assert_eq!(again.status, StatusCode::SEE_OTHER, "the link clicked again lets a visitor in who has a session");
+    assert_eq!(header_text(&site.get("/").await, header::LOCATION), "/acme/dashboard");
+}
+
+#[tokio::test]
+async fn a_form_without_the_token_changes_nothing() {
+    let site = Site::new();
+    for csrf in ["", "csrf=wrong&", &format!("csrf={CSRF}x&")] {
+        let answer = site.post("/fresh/connections", &format!("{csrf}secret=whsec_0123456789")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        assert!(answer.body.contains("no longer valid"));
+    }
+    assert!(site.ok("/fresh/connections").await.body.contains("Nothing is connected yet"));
+}
+
+#[tokio::test]
+async fn what_was_typed_is_kept_beside_its_error() {
+    let site = Site::new();
+    let answer =
+        site.post("/demo/connections", &format!("csrf={CSRF}&workspace=Tiny+Tools&secret=rk_live_1&key=")).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.body.contains("value=\"Tiny Tools\"") && answer.body.contains("value=\"rk_live_1\""));
+    assert!(answer.body.contains("id=\"secret-error\">This is an API key."));
+    assert_eq!(header_text(&answer, header::CACHE_CONTROL), "private, no-store");
+    let refused = site.post("/fresh/connections", &format!("csrf={CSRF}&secret=whsec_already_used_elsewhere")).await;
+    assert!(
+        refused.body.contains("already belongs to another workspace"),
+        "the backend's words stand beside the field"
+    );
+    let huge = site.post("/fresh/connections", &format!("csrf={CSRF}&secret={}", "a".repeat(20_000))).await;
+    assert_eq!(huge.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn connecting_opens_a_workspace_beside_the_demo() {
+    let site = Site::new();
+    let answer = site
+        .post("/demo/connections", &format!("csrf={CSRF}&workspace=Tiny+Tools&secret=whsec_0123456789&key=rk_test_42"))
+        .await;
+    assert_eq!(
+        (answer.status, header_text(&answer, header::LOCATION)),
+        (StatusCode::SEE_OTHER, "/tiny-tools/connections?connected=stripe")
+    );
+    let page = site.ok("/tiny-tools/connections?connected=stripe").await.body;
+    assert!(
+        page.contains("Stripe is connected.")
+            && page.contains("/webhooks/stripe/")
+            && page.contains("Waiting for the first delivery")
+    );
+    assert!(!page.contains("whsec_0123456789") && !page.contains("rk_test_42"), "secrets are masked");
+}
+
+#[tokio::test]
+async fn a_body_is_fetched_again_only_when_its_scope_changed() {
+    let site = Site::new();
+    let path = "/demo/dashboard?mode=test&range=30d&fragment=1";
+    let page = site.ok("/demo/dashboard?mode=test").await.body;
+    assert!(page.contains(&path.replace('&', "&#38;")), "the page knows where its body is");
+    let body = site.ok(path).await;
+    assert!(body.body.starts_with("<div id=\"page\""), "only the body: {}", &body.body[..80]);
+    let etag = header_text(&body, header::ETAG).to_owned();
+    assert!(page.contains(&etag.replace('"', "&#34;")), "the page already knows the tag {etag}");
+    let ask = |tag: &str| with_session(path).header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap();
+    let unchanged = site.ask(ask(&etag)).await;
+    assert_eq!((unchanged.status, unchanged.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
+    let item = site.backend.add_purchase("demo", Mode::Test).unwrap();
+    let changed = site.ask(ask(&etag)).await;
+    assert_eq!(changed.status, StatusCode::OK);
+    assert!(changed.body.contains(&item.business_key) && changed.body.contains("data-watermark=\"63\""));
+    assert_ne!(header_text(&changed, header::ETAG), etag);
+    for path in ["/acme/redemptions?mode=live&fragment=1", "/acme/connections?mode=live&fragment=1"] {
+        let etag = header_text(&site.ok(path).await, header::ETAG).to_owned();
+        let again =
+            site.ask(with_session(path).header(header::IF_NONE_MATCH, &etag).body(Body::empty()).unwrap()).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_stream_tells_what_moved_and_is_limited() {
+    let site = Site::with(|settings| Settings { max_streams: 1, ..settings });
+    let open = || site.router.clone().oneshot(with_session("/demo/live?mode=test").body(Body::empty()).unwrap());
+    let response = open().await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "private, no-store");
+    assert!(response.headers().get(header::CONTENT_ENCODING).is_none(), "a stream must not wait for a compressor");
+    let mut body = response.into_body();
+    let mut next = async || -> Bytes { body.frame().await.unwrap().unwrap().into_data().unwrap() };
+    assert!(String::from_utf8_lossy(&next().await).contains("event: hello"));
+    site.backend.add_purchase("acme", Mode::Live);
+    site.backend.add_purchase("demo", Mode::Test);
+    let moved = String::from_utf8(next().await.to_vec()).unwrap();
+    assert_eq!(moved.trim(), "event: moved\ndata: {\"next_offset\":63}", "another vendor's signal is not told");
+    let refused = open().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    drop(body);
+    assert_eq!(open().await.unwrap().status(), StatusCode::OK, "a closed stream makes room");
+}
+
+#[tokio::test]
+async fn assets_are_compressed_and_kept_for_ever() {
+    let site = Site::new();
+    for path in [web::assets::APP_JS, web::assets::CHART_JS, web::assets::STYLE_CSS, web::assets::ICON_SVG] {
+        let plain = site.get(path).await;
+        assert_eq!(
+            (plain.status, header_text(&plain, header::CACHE_CONTROL)),
+            (StatusCode::OK, "public, max-age=31536000, immutable"),
+            "{path}"
+        );
+        let request =
+            Request::get(path).header(header::ACCEPT_ENCODING, "gzip, deflate, br").body(Body::empty()).unwrap();
+        let response = site.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip", "{path}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.starts_with(&[0x1f, 0x8b]) && body[2] == 8, "{path} is gzip once");
+    }
+}
+
+#[tokio::test]
+async fn ranges_that_cannot_be_used_are_named() {
+    let site = Site::new();
+    for (query, field) in [
+        ("range=5d", "range"),
+        ("from=2026-11-01", "to"),
+        ("from=x&to=2026-11-02", "from"),
+        ("range=12m&bucket=hour", "bucket"),
+        ("range=7d&range=30d", "address"),
+    ] {
+        let answer = site.get(&format!("/demo/dashboard?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(answer.body.contains(&format!("“{field}”")), "{query}: {}", answer.body);
+    }
+}

@@ -80,7 +80,7 @@ pub struct MapCode {
     /// Number of the code, given by the control store; 0 for a referral key.
     #[serde(default)]
     pub code_id: CodeId,
-    /// Only discounts of this provider; none = any.
+    /// Only discounts of this provider; none = any. A referral key is not of a provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Provider>,
     /// Code text as people write it; compared trimmed, NFC, case-folded.

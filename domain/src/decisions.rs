@@ -55,8 +55,8 @@ pub fn mapping_keys(mapping: &MapCode) -> Vec<String> {
     keys
 }
 
-fn holds(mapping: &MapCode, provider: Provider, at: Timestamp) -> bool {
-    mapping.provider.is_none_or(|only| only == provider)
+fn holds(mapping: &MapCode, any_provider: bool, provider: Provider, at: Timestamp) -> bool {
+    (any_provider || mapping.provider.is_none_or(|only| only == provider))
         && mapping.valid_from.is_none_or(|from| from <= at)
         && mapping.valid_to.is_none_or(|to| at < to)
 }
@@ -130,7 +130,9 @@ impl VendorDecisions {
 
     /// The mapping of a key that holds at a time: the last decided one whose window has it.
     pub fn mapping_at(&self, key: &str, provider: Provider, at: Timestamp) -> Option<&Numbered<MapCode>> {
-        self.mappings_of(key).find(|numbered| holds(&numbered.decision, provider, at))
+        // A link is the vendor's own: which provider was paid through does not matter.
+        let any_provider = key.starts_with("ref:");
+        self.mappings_of(key).find(|numbered| holds(&numbered.decision, any_provider, provider, at))
     }
 
     /// Any mapping of a key, whenever it holds: it still names code and coupon.
@@ -145,7 +147,7 @@ impl VendorDecisions {
     pub fn coupon_mappings_at(&self, coupon: &str, provider: Provider, at: Timestamp) -> Vec<&Numbered<MapCode>> {
         let mut identities = BTreeSet::new();
         self.mappings_of(&format!("coupon:{coupon}"))
-            .filter(|numbered| holds(&numbered.decision, provider, at))
+            .filter(|numbered| holds(&numbered.decision, false, provider, at))
             .filter(|numbered| {
                 let mapping = &numbered.decision;
                 identities.insert(mapping.promotion_code_id.clone().or_else(|| mapping.code.as_deref().map(fold_code)).unwrap_or_default())

@@ -69,6 +69,9 @@ pub struct App {
     pub edge: Arc<Edge>,
     /// Endpoints in memory.
     pub directory: Arc<EndpointDirectory>,
+    /// Up to which change of the control store the endpoints were read; held while reading, so
+    /// that an older reading never replaces a newer one.
+    directory_version: tokio::sync::Mutex<Option<u64>>,
     /// Hash keys in memory.
     pub hash_keys: Arc<HashKeys>,
     /// Partitions that stopped.
@@ -142,6 +145,7 @@ impl App {
             reports,
             edge,
             directory,
+            directory_version: tokio::sync::Mutex::default(),
             hash_keys: Arc::default(),
             alarms: Arc::default(),
             committed: Arc::default(),
@@ -151,8 +155,16 @@ impl App {
         Ok(app)
     }
 
-    /// Reads endpoints, secrets and hash keys into memory.
+    /// Reads endpoints, secrets and hash keys into memory, unless they were read since the last
+    /// change. When it returns, every change made before the call is known to the edge.
     pub async fn load_directory(&self) -> anyhow::Result<()> {
+        let changed = self.control.changed();
+        let wanted = *changed.borrow();
+        let mut loaded = self.directory_version.lock().await;
+        if loaded.is_some_and(|version| version >= wanted) {
+            return Ok(());
+        }
+        let version = *changed.borrow();
         let entries = self.control.endpoint_directory().await?;
         let keys = entries.iter().map(|entry| (entry.vendor, HashKey(entry.hash_key.0))).collect();
         *self.hash_keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
@@ -166,6 +178,7 @@ impl App {
             hash_key: HashKey(entry.hash_key.0),
         });
         self.directory.replace(endpoints.collect());
+        *loaded = Some(version);
         Ok(())
     }
 

@@ -81,6 +81,9 @@ impl Product {
             .env("DATA_DIR", &options.data_dir)
             .env("PORT", options.port.to_string())
             .env("AFFILITRACK_DEMO", "off")
+            // Every figure is read back: the budget of a person is not meant for that.
+            .env("AFFILITRACK_API_REQUESTS_PER_MINUTE_PER_KEY", "1000000")
+            .env("AFFILITRACK_API_BURST_PER_KEY", "1000000")
             .envs(options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::from(output.try_clone()?))

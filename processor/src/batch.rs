@@ -260,6 +260,8 @@ impl<'a, 'b> Batch<'a, 'b> {
                 _ => {}
             }
         }
+        // A decision that a crashed relay appended again is no delivery without effect.
+        let outcome = if matches!(outcome, Outcome::NoEffect(_)) { Outcome::Decision } else { outcome };
         Ok((outcome, effects))
     }
 

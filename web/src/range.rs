@@ -19,6 +19,7 @@ pub enum Preset {
     Today,
     SevenDays,
     ThirtyDays,
+    SixtyDays,
     NinetyDays,
     TwelveMonths,
     ThisMonth,
@@ -27,10 +28,11 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, in the order of the picker.
-    pub const ALL: [Preset; 7] = [
+    pub const ALL: [Preset; 8] = [
         Preset::Today,
         Preset::SevenDays,
         Preset::ThirtyDays,
+        Preset::SixtyDays,
         Preset::NinetyDays,
         Preset::TwelveMonths,
         Preset::ThisMonth,
@@ -43,6 +45,7 @@ impl Preset {
             Preset::Today => "today",
             Preset::SevenDays => "7d",
             Preset::ThirtyDays => "30d",
+            Preset::SixtyDays => "60d",
             Preset::NinetyDays => "90d",
             Preset::TwelveMonths => "12m",
             Preset::ThisMonth => "month",
@@ -61,6 +64,7 @@ impl Preset {
             Preset::Today => "Today",
             Preset::SevenDays => "7 days",
             Preset::ThirtyDays => "30 days",
+            Preset::SixtyDays => "60 days",
             Preset::NinetyDays => "90 days",
             Preset::TwelveMonths => "12 months",
             Preset::ThisMonth => "This month",
@@ -69,7 +73,7 @@ impl Preset {
     }
 }
 
-/// What was chosen. 30 days when nothing was.
+/// What was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeChoice {
     /// Moves with the clock.
@@ -90,21 +94,26 @@ impl Default for RangeChoice {
 }
 
 impl RangeChoice {
-    /// Reads the query parameters. Two dates win over a preset.
+    /// What is shown when the address names no range: the demo shows all of its sixty days.
+    pub fn usual(is_demo: bool) -> RangeChoice {
+        if is_demo { RangeChoice::Preset(Preset::SixtyDays) } else { RangeChoice::default() }
+    }
+
+    /// Reads the query parameters. Two dates win over a preset; `None` when none is given.
     ///
     /// # Errors
     /// Names the parameter that cannot be used.
-    pub fn parse(range: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<RangeChoice, PageError> {
+    pub fn parse(range: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<Option<RangeChoice>, PageError> {
         match (from, to) {
-            (Some(from), Some(to)) => free_range(from, to),
+            (Some(from), Some(to)) => free_range(from, to).map(Some),
             (Some(_), None) => Err(bad("to", "Choose the last day too, as in 2026-11-21.")),
             (None, Some(_)) => Err(bad("from", "Choose the first day too, as in 2026-11-01.")),
             (None, None) => {
-                let Some(range) = range else { return Ok(RangeChoice::default()) };
+                let Some(range) = range else { return Ok(None) };
                 let preset = Preset::ALL.into_iter().find(|preset| preset.name() == range);
                 preset
-                    .map(RangeChoice::Preset)
-                    .ok_or_else(|| bad("range", "Use one of today, 7d, 30d, 90d, 12m, month, last-month."))
+                    .map(|preset| Some(RangeChoice::Preset(preset)))
+                    .ok_or_else(|| bad("range", "Use one of today, 7d, 30d, 60d, 90d, 12m, month, last-month."))
             }
         }
     }
@@ -117,6 +126,7 @@ impl RangeChoice {
                 Preset::Today => (today, today),
                 Preset::SevenDays => (today.saturating_sub(6.days()), today),
                 Preset::ThirtyDays => (today.saturating_sub(29.days()), today),
+                Preset::SixtyDays => (today.saturating_sub(59.days()), today),
                 Preset::NinetyDays => (today.saturating_sub(89.days()), today),
                 Preset::TwelveMonths => (today.first_of_month().saturating_sub(11.months()), today),
                 Preset::ThisMonth => (today.first_of_month(), today),
@@ -203,14 +213,19 @@ mod tests {
             (Preset::Today, today, today),
             (Preset::SevenDays, date(2026, 3, 25), today),
             (Preset::ThirtyDays, date(2026, 3, 2), today),
+            (Preset::SixtyDays, date(2026, 1, 31), today),
             (Preset::NinetyDays, date(2026, 1, 1), today),
             (Preset::TwelveMonths, date(2025, 4, 1), today),
             (Preset::ThisMonth, date(2026, 3, 1), today),
             (Preset::LastMonth, date(2026, 2, 1), date(2026, 2, 28)),
         ] {
             assert_eq!(RangeChoice::Preset(preset).resolve(today), (from, to), "{preset:?}");
-            assert_eq!(RangeChoice::parse(Some(preset.name()), None, None).unwrap(), RangeChoice::Preset(preset));
+            assert_eq!(
+                RangeChoice::parse(Some(preset.name()), None, None).unwrap(),
+                Some(RangeChoice::Preset(preset))
+            );
         }
+        assert_eq!(RangeChoice::parse(None, None, None).unwrap(), None);
     }
 
     #[test]

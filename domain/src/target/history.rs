@@ -129,7 +129,7 @@ fn known_history(
         Some(from) => first_sale.reason == BillingReason::Create || created.is_some_and(|created| created >= from),
     };
     let mut known = Known { complete, first_paid: None, created, question: None };
-    if complete || story.provider != Provider::Stripe {
+    if complete || connection.is_none() || story.provider != Provider::Stripe {
         return Ok(known);
     }
     let question = Question {

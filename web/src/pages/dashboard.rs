@@ -47,7 +47,8 @@ async fn show(
     let only_body = filters.fragment.is_some();
     let here = visitor.locate_for(&app, &vendor, given(&filters.mode), only_body).await?;
     let today = times::day(app.now(), &here.vendor.time_zone);
-    let range = RangeChoice::parse(given(&filters.range), given(&filters.from), given(&filters.to))?;
+    let named = RangeChoice::parse(given(&filters.range), given(&filters.from), given(&filters.to))?;
+    let range = named.unwrap_or_else(|| RangeChoice::usual(here.vendor.is_demo));
     let bucket = parse_bucket(given(&filters.bucket), range, today)?;
     let url = own_url(&here.place, range, bucket);
     // The tag is read before the figures: what changes in between is fetched once more, never missed.

@@ -13,7 +13,7 @@ use crate::render::{self, CachePolicy, PageAnswer, Refresh};
 use crate::session::Visitor;
 use crate::times;
 use crate::words;
-use api::model::{ExplainedEvent, Explanation, LineItem};
+use api::model::{ExplainedEvent, Explanation, LineItem, PurchaseItem};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -82,7 +82,10 @@ pub(crate) struct LineRow {
     kind: String,
     occurred_at: String,
     occurred_at_machine: String,
+    /// Name where it is known, else the handle.
     affiliate: String,
+    /// Handle, where `affiliate` is a name.
+    handle: String,
     code: String,
     gross: Money,
     net: Money,
@@ -126,7 +129,7 @@ impl PurchaseBody {
             rule: explanation.rule.clone(),
             rounding: explanation.rounding.clone(),
             events: explanation.events.iter().map(|event| event_row(event, zone)).collect(),
-            lines: explanation.lines.iter().map(|line| line_row(line, zone)).collect(),
+            lines: explanation.lines.iter().map(|line| line_row(line, &explanation.purchase, zone)).collect(),
             sums: [sum(|line| line.gross), sum(|line| line.net), sum(|line| line.commission)],
             time_zone: zone.to_owned(),
             back_href: Link::to(&[&place.vendor, "redemptions"]).with("mode", place.mode.name()).build(),
@@ -161,14 +164,20 @@ fn event_row(event: &ExplainedEvent, zone: &str) -> EventRow {
     }
 }
 
-fn line_row(line: &LineItem, zone: &str) -> LineRow {
+fn line_row(line: &LineItem, purchase: &PurchaseItem, zone: &str) -> LineRow {
     let money = |minor| Money::new(minor, line.currency);
+    // A line that was moved away belongs to somebody else, of whom only the handle is known here.
+    let is_named = !line.affiliate.is_empty()
+        && line.affiliate == purchase.affiliate_key
+        && purchase.affiliate_name != purchase.affiliate_key;
+    let name = if is_named { &purchase.affiliate_name } else { &line.affiliate };
     LineRow {
         id: line.id.clone(),
         kind: words::line_kind(&line.kind),
         occurred_at: times::moment(line.occurred_at, zone),
         occurred_at_machine: times::machine(line.occurred_at),
-        affiliate: line.affiliate.clone(),
+        affiliate: name.clone(),
+        handle: if is_named { line.affiliate.clone() } else { String::new() },
         code: line.code.clone(),
         gross: money(line.gross),
         net: money(line.net),

@@ -26,7 +26,7 @@ use store::control::{ControlStore, SqliteControlStore};
 use store::event_log::{EventLog, partition_of};
 use store::fold_store::{FoldStore, SqliteFoldStore};
 use store::live::LiveHub;
-use store::local_log::LocalLog;
+use store::local_log::{LocalLog, LogLimits};
 use store::secrets::{MASTER_KEY_VARIABLE, MasterKeys, system_random};
 use store::warehouse::{Warehouse, WarehouseConfig};
 use tokio::sync::Notify;
@@ -97,15 +97,21 @@ impl App {
     pub async fn build(config: Config) -> anyhow::Result<App> {
         let clock: Clock = system_clock();
         let folder = DataFolder::open(&config.data.dir)?;
+        crate::socket::refuse_second_process(&folder.socket())?;
         let random = system_random();
         let environment = std::env::var(MASTER_KEY_VARIABLE).ok();
         let keys = MasterKeys::load(environment.as_deref(), &folder.master_key(), random.as_ref())?;
-        let log = Arc::new(LocalLog::open(&folder.log())?);
+        let log = Arc::new(LocalLog::open_with(&folder.log(), log_limits(&config))?);
         let fold = Arc::new(SqliteFoldStore::open(&folder.fold())?);
         let partitions: Vec<u16> = (0..PARTITIONS).collect();
         check_continuity(log.as_ref(), fold.as_ref(), &partitions).await?;
         let control: Arc<dyn ControlStore> = Arc::new(SqliteControlStore::open(&folder.control(), keys, random)?);
+        // A control store from an older backup must not give out numbers that the log has.
+        for (vendor, seq) in fold.last_sequences()? {
+            control.raise_sequence(vendor, seq).await?;
+        }
         let (engine, warehouse) = open_warehouse(&config, &folder).await?;
+        refuse_emptied_warehouse(&warehouse, fold.as_ref()).await?;
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
         let live = Arc::new(live_hub(fold.as_ref(), cache.clone())?);
         let watermarks: Arc<dyn WatermarkSource> = Arc::new(LiveWatermarks(live.clone()));
@@ -193,6 +199,16 @@ impl App {
     }
 }
 
+fn log_limits(config: &Config) -> LogLimits {
+    let settings = &config.log;
+    LogLimits {
+        queue_records: settings.queue_records,
+        queue_bytes: settings.queue_bytes,
+        group_records: settings.group_max_records,
+        group_bytes: settings.group_max_bytes,
+    }
+}
+
 fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<LiveHub> {
     let visible = (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect::<anyhow::Result<Vec<_>>>()?;
     let forget = move |signal: &store::live::LiveSignal| cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset);
@@ -222,6 +238,22 @@ async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<
     let warehouse = Warehouse::new(target);
     warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     Ok((engine, warehouse))
+}
+
+/// A warehouse that was taken away would show empty figures as if they were true.
+async fn refuse_emptied_warehouse(warehouse: &Warehouse, fold: &dyn FoldStore) -> anyhow::Result<()> {
+    let mut projected = false;
+    for partition in 0..PARTITIONS {
+        projected |= fold.visible(partition)?.next_offset > 0;
+    }
+    // With something still in the outbox nothing may have been inserted yet: that is no loss.
+    let missing = projected && fold.outbox_len()? == 0 && fold.has_booked()? && !warehouse.has_purchases().await?;
+    anyhow::ensure!(
+        !missing,
+        "the warehouse is empty, but fold.db says that purchases were written to it. Bring the warehouse folder back from the same \
+         backup, or move fold.db away too: both are built again from the log"
+    );
+    Ok(())
 }
 
 fn engine_config(config: &Config, folder: &DataFolder) -> anyhow::Result<EngineConfig> {

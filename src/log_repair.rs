@@ -42,8 +42,9 @@ pub async fn run(config: &Config, apply: bool) -> anyhow::Result<()> {
     }
     log.shutdown().await;
     println!("{looked_at} records looked at, {damaged} damaged{}", if apply && damaged > 0 { ", all set aside" } else { "" });
-    if damaged > 0 && !apply {
-        println!("Run again with --apply to set them aside. Fetch what they held from the provider again.");
-    }
+    anyhow::ensure!(
+        damaged == 0 || apply,
+        "run again with --apply to set the damaged records aside, and ask the provider to send what they held again"
+    );
     Ok(())
 }

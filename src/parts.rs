@@ -50,6 +50,7 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
         live: app.live.clone(),
         committed: app.committed.clone(),
         generation: GENERATION,
+        batch_items: app.config.processor.project_max_lines,
         clock: app.clock.clone(),
     };
     spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);

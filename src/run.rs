@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use processor::worker::Alarms;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -100,7 +101,7 @@ fn router(app: &Arc<App>, lifecycle: &Lifecycle, metrics: Arc<Metrics>, public_u
     };
     let json = JsonApi::new(app.reports.clone(), Arc::new(app.ledger.clone()), keys, budget);
     Router::new()
-        .merge(health_router(lifecycle.clone(), metrics))
+        .merge(health_router(lifecycle.clone(), metrics, app.alarms.clone()))
         .merge(ingest::receive::router(app.edge.clone()))
         .merge(api::json::router(Arc::new(json)))
         .merge(pages)
@@ -116,14 +117,15 @@ fn cookie_name(public_url: &str) -> String {
 struct Health {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
+    alarms: Arc<Alarms>,
 }
 
-fn health_router(lifecycle: Lifecycle, metrics: Arc<Metrics>) -> Router {
+fn health_router(lifecycle: Lifecycle, metrics: Arc<Metrics>, alarms: Arc<Alarms>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render_metrics))
-        .with_state(Health { lifecycle, metrics })
+        .with_state(Health { lifecycle, metrics, alarms })
 }
 
 async fn healthz(State(health): State<Health>) -> impl IntoResponse {
@@ -131,6 +133,11 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    let alarms = health.alarms.list();
+    if !alarms.is_empty() {
+        let words = alarms.iter().map(|(partition, words)| format!("partition {partition} stopped: {words}\n"));
+        return (StatusCode::SERVICE_UNAVAILABLE, words.collect());
+    }
     if health.lifecycle.is_ready() {
         return (StatusCode::OK, "ready\n".to_owned());
     }

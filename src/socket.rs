@@ -80,14 +80,20 @@ pub async fn serve(app: Arc<App>, public_url: String, stop: CancellationToken) -
     ended
 }
 
+/// Refuses to go on while another process answers on the socket.
+pub fn refuse_second_process(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        std::os::unix::net::UnixStream::connect(path).is_err(),
+        "another affilitrack process runs on this data folder ({}); stop it first, or set DATA_DIR to another folder",
+        path.display()
+    );
+    Ok(())
+}
+
 /// Binds the socket. A file that a killed process left behind is replaced; a living one is not.
 fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+    refuse_second_process(path)?;
     if path.exists() {
-        anyhow::ensure!(
-            std::os::unix::net::UnixStream::connect(path).is_err(),
-            "another affilitrack process runs on this data folder ({}); stop it first, or set DATA_DIR to another folder",
-            path.display()
-        );
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path).with_context(|| format!("cannot make {}", path.display()))?;

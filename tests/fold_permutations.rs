@@ -3,6 +3,8 @@
 //! are between nothing and what was paid (checked by `Scene`), and in the end always the same.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use domain::decision::{Duration, Rate, RuleScope};
+use domain::ids::{Mode, Provider};
 use domain::line::Amounts;
 use tests::books::Books;
 use tests::scene::{Scene, Step};
@@ -153,4 +155,34 @@ fn all_orders_in_which_two_stories_turn_out_to_be_one() {
     assert_eq!(ends.count, 720);
     // 8,333 of 11,900 went back: of the net 7,002.52, so 7,003.
     assert_eq!((ends.sum().net, ends.sum().commission), (2_997, 599));
+}
+
+/// A subscription older than its connection: its history is asked for, the provider refuses once
+/// and answers once. The answer beats the refusal, whichever is folded first, and says that this
+/// payment was not the first.
+#[test]
+fn all_orders_of_a_refusal_and_an_answer_about_history() {
+    let sale = Invoice { subscription: Some("sub_1"), reason: "subscription_cycle", ..invoice() };
+    let question = "GET /v1/invoices?subscription=sub_1&status=paid&limit=100";
+    let earlier = Invoice { name: "0", paid_at: NOON - 90 * DAY, ..sale.clone() }.object();
+    let history = serde_json::json!({"object": "list", "data": [sale.object(), earlier]});
+    let Step::Decide(_, domain::decision::Decision::SetConnection(open)) = decided().remove(0) else {
+        unreachable!("the first decision")
+    };
+    let since = Some(domain::ids::Timestamp::from_seconds(NOON - DAY));
+    let younger =
+        domain::decision::Decision::SetConnection(domain::decision::SetConnection { history_from: since, ..open });
+    let months = rule(1, RuleScope::Vendor, Some(Rate::Percent { ppm: 200_000 }), 0, Duration::Months(2));
+    let decisions = numbered([younger, affiliate(MAYA), map(1, "promo_maya", Some(MAYA), None), months]);
+    let steps = vec![
+        sale.paid(),
+        answer(Provider::Stripe, Mode::Live, question, 1_000_000, None),
+        answer(Provider::Stripe, Mode::Live, question, 2_000_000, Some(&history)),
+    ];
+    let mut ends = Ends::default();
+    every_order(&Scene::of(&decisions), &steps, &mut ends);
+    assert_eq!(ends.count, 6);
+    // First paid 90 days ago: two months are over.
+    let expected = Amounts { gross: 11_900, net: 10_000, ..Amounts::default() };
+    assert_eq!(ends.sum(), expected);
 }

@@ -26,7 +26,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn steps_of(drawn: &Drawn) -> (Vec<Step>, u64) {
     let mut steps = Vec::new();
     let mut refused = 0;
-    let mut decide = |steps: &mut Vec<Step>, decision: &domain::decision::Decision| {
+    let decide = |steps: &mut Vec<Step>, decision: &domain::decision::Decision| {
         let seq = steps.iter().filter(|step| matches!(step, Step::Decide(..))).count() as u64 + 1;
         steps.push(Step::Decide(seq, decision.clone()));
     };
@@ -88,7 +88,12 @@ fn the_fold_agrees_with_the_oracle_to_the_cent() {
         }
     }
     println!("{} figures, outcomes {outcomes:?}, {refused_at_the_door} refused before the fold", verdict.figures);
-    assert!(verdict.problems.is_empty(), "{} differences:\n  {}", verdict.problems.len(), verdict.problems.join("\n  "));
+    assert!(
+        verdict.problems.is_empty(),
+        "{} differences:\n  {}",
+        verdict.problems.len(),
+        verdict.problems.join("\n  ")
+    );
     assert_eq!(verdict.difference_minor, 0);
     if seeds.end - seeds.start >= 30 {
         assert!(refused_at_the_door > 0 && outcomes["refused"] > 0, "poison was drawn: {outcomes:?}");

@@ -142,15 +142,19 @@ impl VendorDecisions {
             .find(|mapping| mapping.provider.is_none_or(|only| only == provider))
     }
 
-    /// The mappings through which a bare coupon may belong to somebody at a time: the last one
-    /// per promotion code or code text that names the coupon.
+    /// The mappings through which a bare coupon may belong to somebody at a time: per promotion
+    /// code or code text that is mapped with the coupon the mapping of that code which holds (a
+    /// later one need not name the coupon again), and the last one of the coupon alone.
     pub fn coupon_mappings_at(&self, coupon: &str, provider: Provider, at: Timestamp) -> Vec<&Numbered<MapCode>> {
         let mut identities = BTreeSet::new();
         self.mappings_of(&format!("coupon:{coupon}"))
             .filter(|numbered| holds(&numbered.decision, false, provider, at))
-            .filter(|numbered| {
+            .filter_map(|numbered| {
                 let mapping = &numbered.decision;
-                identities.insert(mapping.promotion_code_id.clone().or_else(|| mapping.code.as_deref().map(fold_code)).unwrap_or_default())
+                let by_id = mapping.promotion_code_id.as_ref().map(|id| format!("promo:{id}"));
+                let code = by_id.or_else(|| mapping.code.as_deref().map(|code| format!("code:{}", fold_code(code))));
+                let current = code.as_deref().map_or(Some(numbered), |key| self.mapping_at(key, provider, at));
+                identities.insert(code).then_some(current).flatten()
             })
             .collect()
     }

@@ -227,6 +227,8 @@ pub enum RefundStatus {
     Succeeded,
     /// Gives back what was reversed; final.
     Failed,
+    /// Was made and taken back by the provider (Paddle); gives back, final.
+    Reversed,
 }
 
 /// One refund with an id of its own.

@@ -83,11 +83,14 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// `a * b / c` rounded half up, in integers: `(2ab + c) / (2c)`. `c` must be positive.
-/// Half up means towards positive infinity, also for negative products.
+/// Half up means towards positive infinity, also for negative products. A share of accepted
+/// amounts always fits; anything else saturates, because no event may stop a partition.
 pub fn round_half_up(a: i64, b: i64, c: i64) -> i64 {
     debug_assert!(c > 0, "the divisor of a share is positive");
-    let doubled = 2 * i128::from(a) * i128::from(b) + i128::from(c);
-    i64::try_from(doubled.div_euclid(2 * i128::from(c))).expect("a share of an accepted amount fits")
+    let (product, divisor) = (i128::from(a) * i128::from(b), i128::from(c.max(1)));
+    let up = 2 * product.rem_euclid(divisor) >= divisor;
+    let share = product.div_euclid(divisor) + i128::from(up);
+    i64::try_from(share).unwrap_or(if share > 0 { i64::MAX } else { i64::MIN })
 }
 
 /// Whether an amount is within what is accepted anywhere.
@@ -114,5 +117,7 @@ mod tests {
         assert_eq!(round_half_up(1, 1, 2), 1);
         assert_eq!(round_half_up(-1, 1, 2), 0);
         assert_eq!(round_half_up(MAX_AMOUNT, MAX_AMOUNT, MAX_AMOUNT), MAX_AMOUNT);
+        assert_eq!(round_half_up(i64::MIN, i64::MIN, i64::MAX), i64::MAX, "saturates");
+        assert_eq!(round_half_up(i64::MIN, i64::MAX, 1), i64::MIN, "saturates");
     }
 }

@@ -163,6 +163,10 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // The rest of such a body is not read, so the connection cannot be used again.
+        if matches!(self, Refusal::TooLarge { .. } | Refusal::Incomplete(_) | Refusal::NoRoom) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

@@ -253,7 +253,7 @@ impl<'a, 'b> Batch<'a, 'b> {
             match decision {
                 Decision::Retry(retry) => self.retry(place, record.vendor, &retry.offsets, &mut effects)?,
                 Decision::Waive(waive) => {
-                    for offset in self.still_open(place.partition, &waive.offsets, &["waiting", "refused"])? {
+                    for offset in self.still_open(place.partition, &waive.offsets, &["refused"])? {
                         effects.resolved.push((offset, Outcome::Ignored(format!("waived: {}", waive.reason))));
                     }
                 }
@@ -265,9 +265,10 @@ impl<'a, 'b> Batch<'a, 'b> {
         Ok((outcome, effects))
     }
 
-    /// Folds records again; their lines carry the position of the `retry` record.
+    /// Folds refused records again; their lines carry the position of the `retry` record. One
+    /// that waits is folded already: it needs what it waits for, not another reading.
     fn retry(&mut self, place: Place, vendor: VendorId, offsets: &[u64], effects: &mut Effects) -> Result<(), FoldError> {
-        for offset in self.still_open(place.partition, &offsets[..offsets.len().min(RETRY_LIMIT)], &["waiting", "refused"])? {
+        for offset in self.still_open(place.partition, &offsets[..offsets.len().min(RETRY_LIMIT)], &["refused"])? {
             let Some(stored) = (self.read_one)(offset)? else { continue };
             let Ok(record) = Record::decode(&stored.bytes) else { continue };
             let Payload::Delivery(delivery) = &record.payload else { continue };

@@ -8,11 +8,10 @@ use std::time::Duration;
 use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem, Visible};
 use store::live::{LiveHub, LiveSignal};
 use store::warehouse::{InsertBatch, Warehouse};
+use telemetry::metrics::{self, Metric, Stopwatch};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// How many items one insert takes.
-const BATCH_ITEMS: usize = 5_000;
 /// How long the sink sleeps when nothing was committed.
 const IDLE: Duration = Duration::from_millis(500);
 /// Pause after a failed insert, growing to the last.
@@ -30,6 +29,8 @@ pub struct Sink {
     pub committed: Arc<Notify>,
     /// Generation of the log.
     pub generation: u16,
+    /// How many items one insert takes.
+    pub batch_items: usize,
     /// The time now.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -58,8 +59,8 @@ impl Sink {
     /// One batch: cut, insert until it is there, move what is visible, announce. Returns
     /// whether there was one.
     async fn project_lines(&self, stop: &CancellationToken) -> Result<bool, FoldStoreError> {
-        let store = self.store.clone();
-        let batch = blocking(move || store.outbox(BATCH_ITEMS)).await?;
+        let (store, items) = (self.store.clone(), self.batch_items);
+        let batch = blocking(move || store.outbox(items)).await?;
         if batch.ranges.is_empty() {
             return Ok(false);
         }
@@ -70,6 +71,7 @@ impl Sink {
         let delivered = batch.clone();
         blocking(move || store.delivered(&delivered, now)).await?;
         self.announce(&batch, now);
+        observe_delay(&batch, now);
         Ok(true)
     }
 
@@ -84,16 +86,16 @@ impl Sink {
         let insert = InsertBatch { generation: self.generation, lines: &lines, purchases: &purchases, token: &token };
         let mut failures = 0;
         loop {
-            let started = std::time::Instant::now();
+            let stopwatch = Stopwatch::start();
             let error = match self.warehouse.insert(&insert).await {
                 Ok(()) => {
-                    metrics::histogram!("at_sink_insert_seconds").record(started.elapsed().as_secs_f64());
-                    metrics::counter!("at_sink_lines_total").increment(lines.len() as u64);
+                    stopwatch.observe(Metric::SinkInsertSeconds, []);
+                    metrics::observe(Metric::SinkBatchLines, [], lines.len() as f64);
                     return true;
                 }
                 Err(error) => error,
             };
-            metrics::counter!("at_sink_retries_total").increment(1);
+            metrics::count(Metric::SinkRetries, [], 1);
             tracing::warn!(failures, error = %error, "the warehouse did not take a batch of {} lines, trying again: {error}", lines.len());
             let pause = Duration::from_millis(PAUSES_MS[failures.min(PAUSES_MS.len() - 1)]);
             failures += 1;
@@ -121,6 +123,18 @@ impl Sink {
         let moved: Vec<(u16, Visible)> =
             batch.ranges.iter().map(|range| (range.partition, Visible { next_offset: range.visible, at: now })).collect();
         self.live.announce(signals.collect(), &moved);
+    }
+}
+
+/// From received to readable, of the batch's oldest line.
+fn observe_delay(batch: &OutboxBatch, now: Timestamp) {
+    let received = batch.items.iter().filter_map(|item| match item {
+        OutboxItem::Line(line) => Some(line.booked_at.0),
+        OutboxItem::Row(_) => None,
+    });
+    if let Some(oldest) = received.min() {
+        let delay = Duration::from_millis((now.0 - oldest).max(0) as u64);
+        metrics::observe(Metric::VisibleDelaySeconds, [("path", "table")], delay.as_secs_f64());
     }
 }
 

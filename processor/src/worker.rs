@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::event_log::{EventLog, LogError, StoredRecord};
-use store::fold_store::{FoldStore, FoldStoreError, Position};
+use store::fold_store::{Commit, FoldStore, FoldStoreError, Position};
+use telemetry::metrics::{self, Metric, Stopwatch, partition_label};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -66,8 +67,8 @@ pub enum ContinuityError {
     #[error(
         "partition {partition}: records {end} to {last} were folded but are not in the log (it ends before {end}). \
          Nothing was started, so that no offset is given out twice. Restore log.db from a backup that has them; or, if they are \
-         lost for good, move fold.db and the warehouse folder away: both are built again from what the log still has, and \
-         `affilitrack connect` with a key fetches missing events from the provider"
+         lost for good, move fold.db and the warehouse folder away: both are built again from what the log still has. \
+         Ask the provider to send the missing events again"
     )]
     LogLostItsTail {
         /// Partition.
@@ -177,7 +178,8 @@ impl FoldWorker {
             let mut moved = false;
             // Counts from here on: what is appended while the lanes turn is not missed.
             let appended = self.log.appended();
-            for lane in &mut lanes {
+            let paused = self.outbox_is_full();
+            for lane in lanes.iter_mut().filter(|_| !paused) {
                 moved |= self.turn(runtime, &mut state, lane);
                 if stop.is_cancelled() {
                     return;
@@ -227,20 +229,19 @@ impl FoldWorker {
         };
         let limit = if position.fanout.is_some() { 1 } else { self.limits.records };
         let records = runtime.block_on(self.log.read(partition, position.next_offset, limit, self.limits.bytes))?;
-        if records.is_empty() || self.outbox_is_full(partition)? {
+        if records.is_empty() {
             lane.position = Some(position);
             return Ok(false);
         }
         let read_one = |offset: u64| -> Result<Option<StoredRecord>, LogError> { Ok(runtime.block_on(self.log.read(partition, offset, 1, 1))?.pop()) };
-        let started = std::time::Instant::now();
+        let stopwatch = Stopwatch::start();
         let count = records.len() as u64;
         let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;
         let asks = !commit.questions.is_empty();
         self.store.commit(partition, &position, &next, &commit)?;
-        metrics::histogram!("at_fold_commit_seconds").record(started.elapsed().as_secs_f64());
-        for row in &commit.records {
-            metrics::counter!("at_fold_records_total", "outcome" => row.outcome.name()).increment(1);
-        }
+        stopwatch.observe(Metric::FoldCommitSeconds, []);
+        count_outcomes(&commit);
+        metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
         tracing::trace!(partition, records = count, lines = commit.lines.len(), "folded");
         lane.position = Some(next);
         self.committed.notify_one();
@@ -251,11 +252,23 @@ impl FoldWorker {
     }
 
     /// The warehouse is far behind: folding waits, deliveries go on being stored in the log.
-    fn outbox_is_full(&self, partition: u16) -> Result<bool, FoldError> {
-        // Counting is not free; one partition in sixteen turns asks.
-        if partition != self.partitions[0] {
-            return Ok(false);
+    fn outbox_is_full(&self) -> bool {
+        match self.store.outbox_len() {
+            Ok(items) => items > self.limits.outbox_items,
+            Err(error) => {
+                tracing::warn!(error = %error, "the outbox cannot be counted: {error}");
+                false
+            }
         }
-        Ok(self.store.outbox_len()? > self.limits.outbox_items)
+    }
+}
+
+fn count_outcomes(commit: &Commit) {
+    let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for row in &commit.records {
+        *outcomes.entry(row.outcome.name()).or_default() += 1;
+    }
+    for (outcome, records) in outcomes {
+        metrics::count(Metric::FoldRecords, [("outcome", outcome)], records);
     }
 }

@@ -126,7 +126,7 @@ impl Default for Processor {
         Processor {
             batch_max_records: 1000,
             batch_max_bytes: 8 << 20,
-            project_max_lines: 50_000,
+            project_max_lines: 5_000,
             outbox_max_lines: 1_000_000,
             lookup_concurrency: 4,
             lookup_timeout_ms: 10_000,
@@ -184,13 +184,11 @@ pub struct Api {
     pub requests_per_minute_per_key: u32,
     /// Requests of one key at once after a pause.
     pub burst_per_key: u32,
-    /// Rows of one page at most.
-    pub page_max_rows: u32,
 }
 
 impl Default for Api {
     fn default() -> Api {
-        Api { requests_per_minute_per_key: 600, burst_per_key: 120, page_max_rows: 1000 }
+        Api { requests_per_minute_per_key: 600, burst_per_key: 120 }
     }
 }
 

@@ -55,7 +55,6 @@ fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
         ("warehouse.query_timeout_s", warehouse.query_timeout_s, 1, 600),
         ("api.requests_per_minute_per_key", api.requests_per_minute_per_key.into(), 1, 1_000_000),
         ("api.burst_per_key", api.burst_per_key.into(), 1, 1_000_000),
-        ("api.page_max_rows", api.page_max_rows.into(), 1, 10_000),
         ("web.max_streams", size(web.max_streams), 1, 100_000),
         ("web.session_days", web.session_days.into(), 1, 365),
     ]

@@ -26,21 +26,37 @@ use writer::{Append, Job, Writer};
 
 /// The largest record.
 pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
-/// One transaction takes at most this many records ...
+/// One `append_many` hands the thread pieces of at most this many records ...
 pub(crate) const BATCH_RECORDS: usize = 1024;
 /// ... and, unless one record is larger, this many bytes.
 pub(crate) const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Appends waiting for the thread.
-const QUEUE_JOBS: usize = 8_192;
-/// Bytes waiting for the thread.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 const READERS: usize = 4;
 /// One read returns at most this many records and about this many bytes.
 const READ_RECORDS: usize = 100_000;
 const READ_BYTES: usize = 64 * 1024 * 1024;
 
+/// What the log holds in memory and writes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLimits {
+    /// Appends waiting for the thread.
+    pub queue_records: usize,
+    /// Bytes waiting for the thread.
+    pub queue_bytes: usize,
+    /// Records of one transaction.
+    pub group_records: usize,
+    /// Bytes of one transaction; a larger record goes alone.
+    pub group_bytes: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> LogLimits {
+        LogLimits { queue_records: 8_192, queue_bytes: 64 << 20, group_records: BATCH_RECORDS, group_bytes: BATCH_BYTES }
+    }
+}
+
 /// The event log on SQLite.
 pub struct LocalLog {
+    limits: LogLimits,
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     readers: Arc<Readers>,
@@ -60,15 +76,21 @@ pub struct Damage {
 }
 
 impl LocalLog {
-    /// Opens or creates the file and starts the writing thread. Blocks; called once at start.
+    /// Opens or creates the file with the default limits.
     pub fn open(path: &Path) -> Result<LocalLog, SqliteError> {
+        LocalLog::open_with(path, LogLimits::default())
+    }
+
+    /// Opens or creates the file and starts the writing thread. Blocks; called once at start.
+    pub fn open_with(path: &Path, limits: LogLimits) -> Result<LocalLog, SqliteError> {
         let appended = Arc::new(Notify::new());
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let writer = Writer::open(path, Arc::clone(&appended), Arc::clone(&queued_bytes))?;
-        let (jobs, queue) = sync_channel(QUEUE_JOBS);
+        let writer = Writer::open(path, limits, Arc::clone(&appended), Arc::clone(&queued_bytes))?;
+        let (jobs, queue) = sync_channel(limits.queue_records);
         let thread = std::thread::Builder::new().name("local-log".to_owned()).spawn(move || writer.run(&queue));
         let thread = thread.expect("the system lets a process start a thread at its start");
         Ok(LocalLog {
+            limits,
             jobs: Mutex::new(Some(jobs)),
             thread: Mutex::new(Some(thread)),
             readers: Readers::new(path, READERS),
@@ -112,7 +134,7 @@ impl LocalLog {
         // An empty queue takes any batch, so that a large one cannot be refused for ever.
         let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
-        let sent = if queued > 0 && queued + bytes > QUEUE_BYTES {
+        let sent = if queued > 0 && queued + bytes > self.limits.queue_bytes {
             Err(LogError::Unavailable(format!("{queued} bytes wait to be written")))
         } else {
             self.send(Job::Append(Append { records, bytes, reply }))
@@ -132,7 +154,7 @@ impl LocalLog {
             return Err(LogError::Unavailable("the log is shut down".to_owned()));
         };
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => LogError::Unavailable(format!("{QUEUE_JOBS} appends wait to be written")),
+            TrySendError::Full(_) => LogError::Unavailable(format!("{} appends wait to be written", self.limits.queue_records)),
             TrySendError::Disconnected(_) => LogError::Unavailable("the writing thread ended".to_owned()),
         })
     }

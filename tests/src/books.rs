@@ -95,15 +95,22 @@ impl Books {
 
     fn take_purchases(&mut self, story: &Story, reached: &StoryTarget) {
         for purchase in &reached.purchases {
-            let slot = story.slots.iter().find(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
-            let told = slot.and_then(|slot| slot.told.clone()).unwrap_or_else(|| panic!("{} was never told", purchase.key));
+            let slot =
+                story.slots.iter().find(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
+            let told =
+                slot.and_then(|slot| slot.told.clone()).unwrap_or_else(|| panic!("{} was never told", purchase.key));
             check_told(purchase, &told);
             let standing = Standing {
                 redemption: purchase.redemption,
                 first_payment: purchase.first_payment,
                 shown: format!(
                     "{:?} {:?} code {} rule {} {} review {:?}",
-                    purchase.kind, purchase.attribution.how, purchase.attribution.code, purchase.rule.rev, purchase.rule_reaches, purchase.review
+                    purchase.kind,
+                    purchase.attribution.how,
+                    purchase.attribution.code,
+                    purchase.rule.rev,
+                    purchase.rule_reaches,
+                    purchase.review
                 ),
                 told: PurchaseRow { purchase: PurchaseId(0), src_off: 0, src_part: 0, ..told },
             };
@@ -114,7 +121,8 @@ impl Books {
 
     fn take_booked(&mut self, story: &Story, names: &BTreeMap<PurchaseId, String>) {
         for (key, amounts) in &story.booked.0 {
-            let business_key = names.get(&key.purchase).cloned().unwrap_or_else(|| panic!("{amounts:?} are booked for no purchase"));
+            let business_key =
+                names.get(&key.purchase).cloned().unwrap_or_else(|| panic!("{amounts:?} are booked for no purchase"));
             let account = Account {
                 scope: story.scope,
                 business_key,
@@ -148,7 +156,8 @@ impl Books {
 fn names_of_slots(story: &Story, reached: &StoryTarget) -> BTreeMap<PurchaseId, String> {
     let mut names = BTreeMap::new();
     for slot in &story.slots {
-        let purchase = reached.purchases.iter().find(|purchase| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
+        let purchase =
+            reached.purchases.iter().find(|purchase| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
         let purchase = purchase.unwrap_or_else(|| panic!("purchase {} has no sale any more", slot.purchase));
         assert_eq!(slot.aliases, purchase.aliases, "the names of {} are not up to date", purchase.key);
         names.insert(slot.purchase, purchase.key.0.clone());
@@ -165,7 +174,8 @@ fn check_target(story: &Story, reached: &StoryTarget, names: &BTreeMap<PurchaseI
         }
     }
     let mine: BTreeSet<&String> = names.values().collect();
-    let accounts = books.booked.iter().filter(|(account, _)| account.scope == story.scope && mine.contains(&account.business_key));
+    let accounts =
+        books.booked.iter().filter(|(account, _)| account.scope == story.scope && mine.contains(&account.business_key));
     let mut found: BTreeMap<(String, Component), Amounts> = BTreeMap::new();
     for (account, amounts) in accounts {
         let other = found.insert((account.business_key.clone(), account.component.clone()), *amounts);
@@ -177,7 +187,17 @@ fn check_target(story: &Story, reached: &StoryTarget, names: &BTreeMap<PurchaseI
 fn check_told(purchase: &PurchaseTarget, told: &PurchaseRow) {
     let flags: Vec<String> = purchase.flags.iter().map(|flag| (*flag).to_owned()).collect();
     assert_eq!(
-        (told.outcome, &told.reason, told.affiliate, told.code, told.net, told.reversed, told.commission, &told.flags, told.sale_at),
+        (
+            told.outcome,
+            &told.reason,
+            told.affiliate,
+            told.code,
+            told.net,
+            told.reversed,
+            told.commission,
+            &told.flags,
+            told.sale_at
+        ),
         (
             purchase.outcome,
             &purchase.reason,

@@ -64,7 +64,12 @@ impl Numbers {
                 let key = text(&written["key"]).unwrap();
                 let next = self.affiliates.len() as u64 + 1;
                 let id = *self.affiliates.entry(key.clone()).or_insert(next);
-                Decision::SetAffiliate(SetAffiliate { affiliate: AffiliateId(id), name: key.clone(), key, suspended_at: None })
+                Decision::SetAffiliate(SetAffiliate {
+                    affiliate: AffiliateId(id),
+                    name: key.clone(),
+                    key,
+                    suspended_at: None,
+                })
             }
             "map" => self.mapping(written),
             "rule" => self.rule(written),
@@ -108,7 +113,9 @@ impl Numbers {
             Some(Rate::Percent { ppm: u32::try_from(ppm).unwrap() })
         } else {
             let amounts = written["flat"].as_object().unwrap().iter();
-            Some(Rate::Flat { amounts: amounts.map(|(code, flat)| (Currency::parse(code).unwrap(), flat.as_i64().unwrap())).collect() })
+            Some(Rate::Flat {
+                amounts: amounts.map(|(code, flat)| (Currency::parse(code).unwrap(), flat.as_i64().unwrap())).collect(),
+            })
         };
         let duration = match &written["duration"] {
             Value::String(word) if word == "life" => Duration::Life,

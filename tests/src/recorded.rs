@@ -32,7 +32,13 @@ pub fn answers(corpus: &Corpus) -> BTreeMap<String, Vec<Step>> {
         };
         let body = (given.status == 200).then(|| serde_json::from_slice(&given.body).unwrap());
         for mode in [Mode::Test, Mode::Live] {
-            answers.entry(request.clone()).or_default().push(answer(provider, mode, request, 1_780_000_000_000, body.as_ref()));
+            answers.entry(request.clone()).or_default().push(answer(
+                provider,
+                mode,
+                request,
+                1_780_000_000_000,
+                body.as_ref(),
+            ));
         }
     }
     answers

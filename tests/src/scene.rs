@@ -181,18 +181,35 @@ fn check_bounds(story: &Story) {
         let told = slot.told.as_ref().unwrap();
         let mine = || story.booked.0.iter().filter(|(key, _)| key.purchase == slot.purchase);
         let sum = mine().fold(Amounts::default(), |sum, (_, amounts)| sum.plus(*amounts));
-        let sold = mine().filter(|(key, _)| key.component == Component::Sale).fold(Amounts::default(), |sum, (_, one)| sum.plus(*one));
+        let sold = mine()
+            .filter(|(key, _)| key.component == Component::Sale)
+            .fold(Amounts::default(), |sum, (_, one)| sum.plus(*one));
         let within = |value: i64, whole: i64| (whole.min(0)..=whole.max(0)).contains(&value);
         assert!(within(sum.net, told.net), "net {} of {} of {:?}", sum.net, told.net, slot.aliases);
         assert!(within(sum.gross, told.gross), "gross {} of {} of {:?}", sum.gross, told.gross, slot.aliases);
-        assert!(within(sum.commission, sold.commission), "commission {} of {} of {:?}", sum.commission, sold.commission, slot.aliases);
+        assert!(
+            within(sum.commission, sold.commission),
+            "commission {} of {} of {:?}",
+            sum.commission,
+            sold.commission,
+            slot.aliases
+        );
         assert_eq!((sold.gross, sold.net), (told.gross, told.net), "the sale itself of {:?}", slot.aliases);
-        assert_eq!((told.net - told.reversed, told.commission), (sum.net, sum.commission), "told of {:?}", slot.aliases);
+        assert_eq!(
+            (told.net - told.reversed, told.commission),
+            (sum.net, sum.commission),
+            "told of {:?}",
+            slot.aliases
+        );
         for (key, amounts) in mine() {
             assert_eq!(key.affiliate, told.affiliate, "another affiliate keeps {amounts:?} of {:?}", slot.aliases);
             if key.component != Component::Sale && told.gross >= 0 {
                 let counts = (amounts.redemptions, amounts.conversions);
-                assert!(amounts.gross <= 0 && amounts.net <= 0 && amounts.commission <= 0, "{:?} gives: {amounts:?}", key.component);
+                assert!(
+                    amounts.gross <= 0 && amounts.net <= 0 && amounts.commission <= 0,
+                    "{:?} gives: {amounts:?}",
+                    key.component
+                );
                 assert_eq!(counts, (0, 0), "{:?} counts", key.component);
             }
         }

@@ -108,7 +108,8 @@ pub fn answer(provider: Provider, mode: Mode, request: &str, asked_at: i64, body
     };
     let decoded = decode_answer(&result);
     let seen = domain::fact::Seen { at: result.asked_at, event: result.request };
-    let event = Event { scope: scope_of(provider, mode), provider, seen, facts: decoded.facts, sightings: decoded.sightings };
+    let event =
+        Event { scope: scope_of(provider, mode), provider, seen, facts: decoded.facts, sightings: decoded.sightings };
     Step::Answer(event, decoded.answer)
 }
 
@@ -155,7 +156,17 @@ pub struct Invoice<'a> {
 impl Default for Invoice<'_> {
     fn default() -> Self {
         let codes = &[("promo_maya", "COUPON_MAYA")];
-        Invoice { name: "1", subscription: None, reason: "manual", codes, currency: "usd", gross: 11_900, tax: 1_900, paid: 11_900, paid_at: NOON }
+        Invoice {
+            name: "1",
+            subscription: None,
+            reason: "manual",
+            codes,
+            currency: "usd",
+            gross: 11_900,
+            tax: 1_900,
+            paid: 11_900,
+            paid_at: NOON,
+        }
     }
 }
 
@@ -224,12 +235,20 @@ impl Invoice<'_> {
 
     /// A dispute event.
     pub fn dispute(&self, event_type: &str, amount: i64, created: i64, status: &str, transactions: &[i64]) -> Step {
-        let moved: Vec<Value> = transactions.iter().map(|amount| json!({"object": "balance_transaction", "amount": amount, "currency": self.currency})).collect();
+        let moved: Vec<Value> = transactions
+            .iter()
+            .map(|amount| json!({"object": "balance_transaction", "amount": amount, "currency": self.currency}))
+            .collect();
         let object = json!({
             "id": format!("dp_{}", self.name), "object": "dispute", "amount": amount, "balance_transactions": moved, "charge": format!("ch_{}", self.name),
             "created": created, "currency": self.currency, "livemode": true, "metadata": {}, "payment_intent": format!("pi_{}", self.name), "status": status
         });
-        event(&format!("evt_dp_{}_{status}_{}", self.name, transactions.len()), event_type, created + transactions.len() as i64, object)
+        event(
+            &format!("evt_dp_{}_{status}_{}", self.name, transactions.len()),
+            event_type,
+            created + transactions.len() as i64,
+            object,
+        )
     }
 }
 
@@ -268,7 +287,14 @@ pub fn map(code: u64, promotion_code: &str, owner: Option<AffiliateId>, valid_fr
 
 /// A rule from a time on (seconds).
 pub fn rule(rev: u32, scope: RuleScope, rate: Option<Rate>, effective_from: i64, duration: Duration) -> Decision {
-    Decision::SetRule(SetRule { rev, scope, effective_from: Timestamp::from_seconds(effective_from), rate, duration, base: Base::Net })
+    Decision::SetRule(SetRule {
+        rev,
+        scope,
+        effective_from: Timestamp::from_seconds(effective_from),
+        rate,
+        duration,
+        base: Base::Net,
+    })
 }
 
 /// Decisions with the vendor's own count.

@@ -122,8 +122,10 @@ pub struct DeliveryFailure {
 /// The connect form, checked for shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StripeForm {
-    /// Name of the workspace to open, when the form stands in the demo.
+    /// Slug of the workspace to open, when the form stands in the demo. No workspace of the session has it.
     pub workspace: Option<String>,
+    /// Name of that workspace, as typed.
+    pub workspace_name: Option<String>,
     /// `whsec_…`
     pub secret: Secret,
     /// `rk_…`

@@ -123,8 +123,8 @@ async fn the_dashboard_shows_figures_feed_and_outcomes() {
     let site = Site::new();
     let body = site.ok("/demo/dashboard").await.body;
     for part in [
-        "23 Oct – 21 Nov 2026",
-        "compared with the 30 days before",
+        "23 Sep – 21 Nov 2026",
+        "compared with the 60 days before",
         "Europe/Berlin",
         "Demo data",
         "Test mode",
@@ -328,7 +328,7 @@ async fn connecting_opens_a_workspace_beside_the_demo() {
 #[tokio::test]
 async fn a_body_is_fetched_again_only_when_its_scope_changed() {
     let site = Site::new();
-    let path = "/demo/dashboard?mode=test&range=30d&fragment=1";
+    let path = "/demo/dashboard?mode=test&range=60d&fragment=1";
     let page = site.ok("/demo/dashboard?mode=test").await.body;
     assert!(page.contains(&path.replace('&', "&#38;")), "the page knows where its body is");
     let body = site.ok(path).await;

@@ -70,6 +70,8 @@ fn other_keys(
     for key in new.iter().filter(|key| !old.contains(key)) {
         let kind = match (moved, old.is_empty()) {
             (true, _) => LineKind::MoveIn,
+            // An adjustment of its own that gives back.
+            (false, true) if *component != Component::Sale && target[*key].gross > 0 => undo(component),
             (false, true) => natural(component),
             (false, false) => LineKind::Correct,
         };

@@ -2,10 +2,13 @@
 //! bring what is booked to its target.
 
 mod diff;
+mod join;
 mod memory;
+mod outcome;
 mod retarget;
 
 pub use memory::MemoryState;
+pub use outcome::Outcome;
 
 use crate::catalogue::{CatalogueEntry, Sighting};
 use crate::decision::{Adjust, Decision, Review};
@@ -14,7 +17,7 @@ use crate::fact::{Alias, Answer, FactBody, Seen};
 use crate::ids::*;
 use crate::line::{Amounts, LedgerLine, LineKind, PurchaseRow};
 use crate::story::{Scope, Story, WaitingRecord};
-use crate::target::{Question, StateError, StoryTarget};
+use crate::target::{Question, StateError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,6 +57,12 @@ pub trait FoldState {
     fn put_decisions(&mut self, vendor: VendorId, decisions: VendorDecisions, seq: u64, decision: &Decision);
 }
 
+/// How many stories and purchases one record can make: a `retry` folds up to 1,000 records again,
+/// each of which makes a story and a purchase.
+const NUMBERS_PER_RECORD: u64 = 1 << 12;
+/// How many partitions have numbers of their own.
+const PLACES_PER_NUMBER: u64 = 1 << 6;
+
 /// Which record is being folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -68,49 +77,11 @@ pub struct Place {
 impl Place {
     /// The n-th number that this record gives out: a function of the log, unique over all
     /// partitions, and below 2^53 for the first 2^35 records of a partition.
-    fn number(self, n: u64) -> u64 {
-        debug_assert!(n < 256, "a record makes few stories and purchases");
-        ((self.offset + 1) << 18) | (u64::from(self.partition) << 8) | n.min(255)
-    }
-}
-
-/// The one outcome of a record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", content = "reason", rename_all = "snake_case")]
-pub enum Outcome {
-    /// Its money is in the ledger.
-    Counted,
-    /// Understood; nothing to count (again), and why.
-    NoEffect(String),
-    /// Not for us, and why.
-    Ignored(String),
-    /// Understood; waits for something named.
-    Waiting(String),
-    /// Cannot be understood, and why.
-    Refused(String),
-    /// A person's decision, a look-up's answer or a deadline, applied.
-    Decision,
-}
-
-impl Outcome {
-    /// The word used in the API, in lists and as a metric label.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Outcome::Counted => "counted",
-            Outcome::NoEffect(_) => "no_effect",
-            Outcome::Ignored(_) => "ignored",
-            Outcome::Waiting(_) => "waiting",
-            Outcome::Refused(_) => "refused",
-            Outcome::Decision => "decisions",
+    fn number(self, n: u64) -> Result<u64, StateError> {
+        if n >= NUMBERS_PER_RECORD || u64::from(self.partition) >= PLACES_PER_NUMBER {
+            return Err(StateError(format!("record {} of partition {} makes more stories and purchases than it has numbers", self.offset, self.partition)));
         }
-    }
-
-    /// Why, if that needs saying.
-    pub fn reason(&self) -> &str {
-        match self {
-            Outcome::Counted | Outcome::Decision => "",
-            Outcome::NoEffect(reason) | Outcome::Ignored(reason) | Outcome::Waiting(reason) | Outcome::Refused(reason) => reason,
-        }
+        Ok(((self.offset + 1) << 18) | (u64::from(self.partition) << 12) | n)
     }
 }
 
@@ -169,7 +140,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    fn number(&mut self, place: Place) -> u64 {
+    fn number(&mut self, place: Place) -> Result<u64, StateError> {
         self.made += 1;
         place.number(self.made - 1)
     }
@@ -182,29 +153,23 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, coun
     if decisions.dropped {
         return Ok((Outcome::Ignored("vendor_dropped".to_owned()), effects));
     }
-    let touched_keys = join_sightings(state, event.scope, &event.sightings)?;
-    let own_names: Vec<Alias> = event.facts.iter().filter(|fact| fact.counts()).flat_map(FactBody::aliases).collect();
-    let mut fresh = false;
-    let mut fresh_counting = false;
-    let mut touched = BTreeSet::new();
+    let touched_keys = join::sightings(state, event.scope, &event.sightings)?;
+    let mut news = outcome::News::of(&event);
+    let mut joining = join::Joining { place, scope: event.scope, provider: event.provider, touched: BTreeSet::new(), counters };
     for fact in event.facts {
         let counts = fact.counts();
-        let (story, new) = join_fact(state, place, event.scope, event.provider, fact, &event.seen, &mut touched, &mut effects.counters)?;
-        fresh |= new;
-        fresh_counting |= new && counts;
+        let (story, new) = joining.fact(state, fact, &event.seen)?;
+        news.add(new, counts);
         effects.story = effects.story.or(Some(story));
     }
-    let mut outcome = match (own_names.is_empty(), fresh || !touched_keys.is_empty()) {
-        (_, false) => Outcome::NoEffect("seen_before".to_owned()),
-        (true, true) => Outcome::NoEffect("nothing_to_count".to_owned()),
-        (false, true) => Outcome::NoEffect("nothing_was_paid".to_owned()),
-    };
-    for id in touched {
+    effects.counters = joining.counters;
+    let mut outcome = news.without_effect(!touched_keys.is_empty());
+    for id in joining.touched {
         let target = retarget::retarget(state, place, id, &decisions, &mut effects)?;
         if let Some(target) = target {
-            outcome = outcome_in(&target, &own_names, fresh_counting).unwrap_or(outcome);
+            outcome = news.outcome_in(&target).unwrap_or(outcome);
             if matches!(outcome, Outcome::Waiting(_)) {
-                note_waiting(state, id, place.offset, &own_names)?;
+                note_waiting(state, id, place.offset, &news.names)?;
             }
         }
     }
@@ -212,25 +177,6 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, coun
         fan_out(state, place, Fanout { vendor: event.scope.vendor, keys: Some(touched_keys), after: StoryId(0) }, &mut effects)?;
     }
     Ok((outcome, effects))
-}
-
-fn outcome_in(target: &StoryTarget, own_names: &[Alias], fresh: bool) -> Option<Outcome> {
-    if own_names.is_empty() || !fresh {
-        return None;
-    }
-    let mine = |names: &BTreeSet<Alias>| own_names.iter().any(|alias| names.contains(alias));
-    for unplaced in target.unplaced.iter().filter(|unplaced| mine(&unplaced.names)) {
-        return Some(match &unplaced.refused {
-            Some(reason) => Outcome::Refused(reason.clone()),
-            None => Outcome::Waiting(waiting_reason(&unplaced.names)),
-        });
-    }
-    target.purchases.iter().any(|purchase| mine(&purchase.aliases)).then_some(Outcome::Counted)
-}
-
-fn waiting_reason(names: &BTreeSet<Alias>) -> String {
-    let best = names.iter().min_by_key(|alias| (alias.purchase_rank(), alias.0.as_str()));
-    format!("waits for the sale of {}", best.map_or("an unknown purchase", |alias| alias.0.as_str()))
 }
 
 fn note_waiting<S: FoldState>(state: &mut S, id: StoryId, offset: u64, names: &[Alias]) -> Result<(), StateError> {
@@ -244,93 +190,13 @@ fn note_waiting<S: FoldState>(state: &mut S, id: StoryId, offset: u64, names: &[
     Ok(())
 }
 
-/// Joins sightings into the catalogue. Returns the keys that changed.
-fn join_sightings<S: FoldState>(state: &mut S, scope: Scope, sightings: &[Sighting]) -> Result<Vec<String>, StateError> {
-    let mut changed = Vec::new();
-    let mirrored: Vec<Sighting> = sightings.iter().filter_map(Sighting::mirrored).collect();
-    for sighting in sightings.iter().chain(&mirrored) {
-        let mut entry = state.catalogue_entry(scope, &sighting.key)?.unwrap_or_default();
-        if entry.join(&sighting.entry) {
-            state.put_catalogue_entry(scope, &sighting.key, entry);
-            changed.push(sighting.key.clone());
-        }
-    }
-    Ok(changed)
-}
-
-/// Joins a fact to the story of its names, merging stories that it shows to be one.
-fn join_fact<S: FoldState>(
-    state: &mut S,
-    place: Place,
-    scope: Scope,
-    provider: Provider,
-    fact: FactBody,
-    seen: &Seen,
-    touched: &mut BTreeSet<StoryId>,
-    counters: &mut Counters,
-) -> Result<(StoryId, bool), StateError> {
-    let aliases = fact.aliases();
-    let mut story = story_of_names(state, place, scope, provider, &aliases, touched, counters)?;
-    let refs = story.refs.clone();
-    let new = story.facts.insert(fact, seen.clone());
-    if new {
-        story.remember_record(place.offset);
-    }
-    let id = story.id;
-    touched.insert(id);
-    state.put_story(story, &refs);
-    Ok((id, new))
-}
-
-/// The one story of these names, taken out: merged when they led to several, new when to none.
-fn story_of_names<S: FoldState>(
-    state: &mut S,
-    place: Place,
-    scope: Scope,
-    provider: Provider,
-    aliases: &[Alias],
-    touched: &mut BTreeSet<StoryId>,
-    counters: &mut Counters,
-) -> Result<Story, StateError> {
-    let mut found: BTreeSet<StoryId> = BTreeSet::new();
-    let mut unknown = Vec::new();
-    for alias in aliases {
-        match state.story_of(scope, alias)? {
-            Some(id) => {
-                found.insert(id);
-            }
-            None => unknown.push(alias),
-        }
-    }
-    let mut ids = found.into_iter();
-    let mut story = match ids.next() {
-        Some(id) => state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} is named but not stored")))?,
-        None => Story::new(StoryId(counters.number(place)), scope, provider),
-    };
-    let refs = story.refs.clone();
-    let mut merged = false;
-    for id in ids {
-        let gone = state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} is named but not stored")))?;
-        state.merge_story(&gone, story.id)?;
-        touched.remove(&id);
-        story.absorb(gone);
-        merged = true;
-    }
-    for alias in unknown {
-        state.set_alias(scope, alias, story.id);
-    }
-    if merged {
-        let id = story.id;
-        touched.insert(id);
-        state.put_story(story, &refs);
-        return state.take_story(id)?.ok_or_else(|| StateError(format!("story {id} was put back but is gone")));
-    }
-    Ok(story)
-}
-
 /// Targets again the stories of a far-reaching change, one slice at most.
 fn fan_out<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, effects: &mut Effects) -> Result<(), StateError> {
     let decisions = state.decisions(fanout.vendor)?;
+    if decisions.dropped {
+        effects.fanout = None;
+        return Ok(());
+    }
     let mut ids: BTreeSet<StoryId> = BTreeSet::new();
     match &fanout.keys {
         None => ids.extend(state.stories_with_ref(fanout.vendor, None, fanout.after, SLICE + 1)?),
@@ -368,6 +234,9 @@ pub fn apply_answer<S: FoldState>(
     counters: Counters,
 ) -> Result<(Outcome, Effects), StateError> {
     let (scope, request) = (event.scope, answer.request.clone());
+    if state.decisions(scope.vendor)?.dropped {
+        return Ok((Outcome::Ignored("vendor_dropped".to_owned()), Effects { counters, ..Default::default() }));
+    }
     let known = state.answer(scope, &request)?;
     let best = match known.clone() {
         Some(known) => known.better(answer),
@@ -401,9 +270,13 @@ pub fn apply_decision<S: FoldState>(
     if seq != known.last_seq + 1 {
         return Ok((Outcome::Refused(format!("sequence_gap: expected {}, got {seq}", known.last_seq + 1)), effects));
     }
+    let was_dropped = known.dropped;
     let mut decisions = (*known).clone();
     let keys = decisions.apply(seq, decision);
     state.put_decisions(vendor, decisions, seq, decision);
+    if was_dropped {
+        return Ok((Outcome::Ignored("vendor_dropped".to_owned()), effects));
+    }
     match decision {
         Decision::Adjust(adjust) => effects.lines.push(manual_line(place, vendor, adjust)),
         Decision::Review(review) => apply_review(state, place, vendor, seq, review, &mut effects)?,
@@ -428,9 +301,9 @@ fn apply_review<S: FoldState>(
     let decisions = state.decisions(vendor)?;
     let scope = Scope { vendor, connection: review.connection, mode: review.mode };
     let provider = decisions.connections.get(&review.connection).map_or(Provider::Stripe, |connection| connection.provider);
-    let mut touched = BTreeSet::new();
-    let names = [Alias(review.purchase.clone())];
-    let mut story = story_of_names(state, place, scope, provider, &names, &mut touched, &mut effects.counters)?;
+    let mut joining = join::Joining { place, scope, provider, touched: BTreeSet::new(), counters: effects.counters };
+    let mut story = joining.story_of(state, &[Alias(review.purchase.clone())])?;
+    effects.counters = joining.counters;
     let (id, refs) = (story.id, story.refs.clone());
     story.reviews.push(Numbered { seq, decision: review.clone() });
     story.reviews.sort_by_key(|review| review.seq);

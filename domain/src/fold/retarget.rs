@@ -41,7 +41,7 @@ pub(super) fn retarget<S: FoldState>(
         let catalogue = ScopedCatalogue { state: &*state, scope };
         target(&story, &Context { decisions, catalogue: &catalogue })?
     };
-    let numbers = assign_slots(&mut story, place, &reached, effects);
+    let numbers = assign_slots(&mut story, place, &reached, effects)?;
     book(&mut story, place, &reached, &numbers, effects);
     tell(&mut story, place, &reached, &numbers, effects);
     settle_waiting(&mut story, &reached, effects);
@@ -52,17 +52,21 @@ pub(super) fn retarget<S: FoldState>(
 }
 
 /// Gives every purchase its number: the smallest of the slots whose names it has, else a new one.
-fn assign_slots(story: &mut Story, place: Place, reached: &StoryTarget, effects: &mut Effects) -> Vec<PurchaseId> {
+fn assign_slots(story: &mut Story, place: Place, reached: &StoryTarget, effects: &mut Effects) -> Result<Vec<PurchaseId>, StateError> {
     let mut numbers = Vec::new();
     for purchase in &reached.purchases {
         let (mine, others): (Vec<Slot>, Vec<Slot>) =
             std::mem::take(&mut story.slots).into_iter().partition(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
         story.slots = others;
         let kept = mine.iter().map(|slot| slot.purchase).min();
-        let number = kept.unwrap_or_else(|| PurchaseId(effects.counters.number(place)));
+        let number = match kept {
+            Some(number) => number,
+            None => PurchaseId(effects.counters.number(place)?),
+        };
         let told = mine.iter().find(|slot| slot.purchase == number).and_then(|slot| slot.told.clone());
         for gone in mine.iter().filter(|slot| slot.purchase != number) {
-            rebook(story, gone.purchase, number);
+            // What is booked under the number that goes is booked out again by `book`: the lines of
+            // every number add up to what its purchase comes to.
             if let Some(row) = &gone.told {
                 let reason = format!("merged into {number}");
                 effects.rows.push(PurchaseRow {
@@ -78,15 +82,7 @@ fn assign_slots(story: &mut Story, place: Place, reached: &StoryTarget, effects:
         numbers.push(number);
     }
     story.slots.sort_by_key(|slot| slot.purchase);
-    numbers
-}
-
-fn rebook(story: &mut Story, from: PurchaseId, to: PurchaseId) {
-    let keys: Vec<BookKey> = story.booked.0.keys().filter(|key| key.purchase == from).cloned().collect();
-    for key in keys {
-        let amounts = story.booked.0.remove(&key).unwrap_or_default();
-        story.booked.add(BookKey { purchase: to, ..key }, amounts);
-    }
+    Ok(numbers)
 }
 
 fn book(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[PurchaseId], effects: &mut Effects) {

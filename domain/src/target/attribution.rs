@@ -3,7 +3,8 @@
 
 use super::cluster::{Cluster, join_discounts};
 use super::history::Histories;
-use super::{Context, Question, StateError};
+use super::discounts::{Details, Known, Shelf};
+use super::{Context, StateError, StoryTarget};
 use crate::decisions::fold_code;
 use crate::fact::*;
 use crate::ids::*;
@@ -114,26 +115,10 @@ impl Attribution {
     }
 }
 
-/// What finding it out touched.
-#[derive(Debug, Default)]
-pub(super) struct Details {
-    pub refs: BTreeSet<String>,
-    pub questions: BTreeSet<Question>,
-}
-
-/// A discount with where its knowledge comes from.
-#[derive(Debug, Clone)]
-struct Known {
-    discount: Discount,
-    /// What must be asked to learn more.
-    question: Option<Question>,
-    /// The provider refused to say.
-    refused: bool,
-}
-
 struct Finder<'a, 'b> {
     story: &'a Story,
     context: &'a Context<'b>,
+    shelf: Shelf<'a, 'b>,
     sold: &'a [(Cluster<'a>, Sale)],
     own: Vec<Vec<Known>>,
 }
@@ -145,153 +130,54 @@ pub(super) fn attribute(
     histories: &Histories,
     context: &Context<'_>,
 ) -> Result<Vec<(Attribution, Details)>, StateError> {
-    let mut finder = Finder { story, context, sold, own: Vec::new() };
+    let shelf = Shelf { provider: story.provider, context };
+    let mut finder = Finder { story, context, shelf, sold, own: Vec::new() };
+    let group_of = |index: usize| sold[index].1.subscription.as_ref().and_then(|subscription| histories.groups.get(subscription)).map(Vec::as_slice);
     let mut results: Vec<(Attribution, Details)> = Vec::new();
-    for (cluster, sale) in sold {
+    for (index, (cluster, sale)) in sold.iter().enumerate() {
         let mut details = Details::default();
-        let own = finder.own_discounts(cluster, sale, &mut details)?;
+        // What a subscription was begun with speaks for its first sale.
+        let is_first = group_of(index).is_some_and(|group| group[0] == index);
+        let remembered = if is_first { finder.remembered_discounts(sale) } else { Vec::new() };
+        let own = finder.shelf.own(cluster, sale, &remembered, &mut details)?;
         finder.own.push(own);
         results.push((Attribution::nobody(), details));
     }
     for index in 0..sold.len() {
-        let group = sold[index].1.subscription.as_ref().and_then(|subscription| histories.groups.get(subscription));
         let mut details = std::mem::take(&mut results[index].1);
-        let mut found = finder.own_attribution(index, group, &mut details)?;
-        if let Some(group) = group
+        let mut found = finder.own_attribution(index, group_of(index), &mut details)?;
+        if let Some(group) = group_of(index)
+            && group[0] != index
             && found.affiliate.is_none()
             && found.how != How::Pending
         {
-            let first = (group[0] != index).then(|| results[group[0]].0.clone());
-            found = finder.remembered(index, group, found, first, &mut details)?;
+            found = finder.later_payment(index, group, found, &results[group[0]].0, &mut details)?;
         }
         results[index] = (found, details);
     }
     Ok(results)
 }
 
+/// Asks for the texts of codes that are remembered for sales still to come, so that whose they
+/// are is known by then.
+pub(super) fn learn_remembered(story: &Story, context: &Context<'_>, target: &mut StoryTarget) -> Result<(), StateError> {
+    let shelf = Shelf { provider: story.provider, context };
+    let mut details = Details::default();
+    for (body, _) in story.facts.iter() {
+        let FactBody::Hint(hint) = body else { continue };
+        for discount in &hint.discounts {
+            shelf.remembered(discount.clone(), &mut details)?;
+        }
+    }
+    target.refs.extend(details.refs);
+    target.questions.extend(details.questions);
+    Ok(())
+}
+
 impl<'a> Finder<'a, '_> {
-    /// The sale's discounts, completed by remembered ones, by answers and by the catalogue.
-    fn own_discounts(&self, cluster: &Cluster<'_>, sale: &Sale, details: &mut Details) -> Result<Vec<Known>, StateError> {
-        let mut discounts = sale.discounts.clone();
-        for hint in &cluster.hints {
-            join_discounts(&mut discounts, &hint.discounts);
-        }
-        let answer = match &sale.discount_question {
-            Some(request) => self.context.catalogue.answer(request)?,
-            None => None,
-        };
-        if let Some(answer) = &answer {
-            join_discounts(&mut discounts, &answer.discounts);
-        }
-        let refused = answer.as_ref().is_some_and(|answer| answer.refused.is_some());
-        let ask = sale.discount_question.as_ref().filter(|_| answer.is_none()).map(|request| Question {
-            request: request.clone(),
-            about: "which code a purchase used",
-        });
-        let mut known = Vec::new();
-        let named_before = discounts.iter().any(Discount::is_named);
-        for discount in discounts {
-            known.push(self.complete(discount, ask.clone(), refused, details)?);
-        }
-        // An invoice names a discount by its id only; a session that was remembered for the same
-        // purchase names the code but not the id. One of each is one discount.
-        merge_single_unnamed(&mut known);
-        if sale.unnamed_discount && !named_before && known.iter().all(|one| !one.discount.is_named()) && answer.is_none_or(|answer| answer.refused.is_some()) {
-            details.questions.extend(ask.clone());
-            known.push(Known { discount: Discount::default(), question: ask, refused });
-        }
-        Ok(known)
-    }
-
-    fn complete(&self, discount: Discount, ask: Option<Question>, refused: bool, details: &mut Details) -> Result<Known, StateError> {
-        let mut discount = discount;
-        if let Some(id) = &discount.id {
-            details.refs.insert(format!("di:{id}"));
-            if let Some(entry) = self.context.catalogue.entry(&format!("di:{id}"))? {
-                discount.coupon = discount.coupon.or_else(|| entry.coupon().map(str::to_owned));
-                discount.promotion_code = discount.promotion_code.or_else(|| entry.promotion_code().map(str::to_owned));
-                discount.start = discount.start.or(entry.start.map(|start| start.value));
-            }
-        }
-        let mut question = None;
-        let mut refused_code = false;
-        if let Some(id) = discount.promotion_code.clone() {
-            self.complete_code(&id, &mut discount, &mut question, &mut refused_code, details)?;
-        } else if let Some(coupon) = discount.coupon.clone() {
-            self.complete_coupon(&coupon, &mut discount, &mut question, details)?;
-        }
-        if !discount.is_named() {
-            question = ask;
-            refused_code = refused;
-        }
-        details.refs.extend(discount.coupon.iter().map(|id| format!("coupon:{id}")));
-        details.refs.extend(discount.code.iter().map(|code| format!("code:{}", fold_code(code))));
-        details.questions.extend(question.clone());
-        Ok(Known { discount, question, refused: refused_code })
-    }
-
-    fn complete_code(
-        &self,
-        id: &str,
-        discount: &mut Discount,
-        question: &mut Option<Question>,
-        refused: &mut bool,
-        details: &mut Details,
-    ) -> Result<(), StateError> {
-        let key = format!("promo:{id}");
-        if let Some(entry) = self.context.catalogue.entry(&key)? {
-            discount.code = discount.code.take().or_else(|| entry.code().map(str::to_owned));
-            discount.coupon = discount.coupon.take().or_else(|| entry.coupon().map(str::to_owned));
-        }
-        let mapping = self.context.decisions.mapping_named(&key, self.story.provider);
-        if let Some(mapping) = mapping {
-            discount.code = discount.code.take().or_else(|| mapping.code.clone());
-            discount.coupon = discount.coupon.take().or_else(|| mapping.coupon_id.clone());
-        }
-        if discount.code.is_none() && mapping.is_none() {
-            let request = format!("GET /v1/promotion_codes/{id}");
-            match self.context.catalogue.answer(&request)? {
-                None => *question = Some(Question { request, about: "the text of a code" }),
-                Some(answer) => *refused = answer.refused.is_some(),
-            }
-        }
-        details.refs.insert(key);
-        Ok(())
-    }
-
-    /// A discount of Paddle or Lemon Squeezy may have a code text; a Stripe coupon has none.
-    fn complete_coupon(&self, id: &str, discount: &mut Discount, question: &mut Option<Question>, details: &mut Details) -> Result<(), StateError> {
-        let key = format!("coupon:{id}");
-        let entry = self.context.catalogue.entry(&key)?;
-        if self.story.provider == Provider::Stripe {
-            // A mapping of any of the coupon's codes may decide whose the bare coupon is.
-            for code in entry.iter().flat_map(|entry| &entry.promotion_codes) {
-                let text = self.context.catalogue.entry(&format!("promo:{code}"))?.and_then(|entry| entry.code().map(fold_code));
-                details.refs.insert(format!("promo:{code}"));
-                details.refs.extend(text.map(|text| format!("code:{text}")));
-            }
-            return Ok(());
-        }
-        if let Some(entry) = entry {
-            discount.code = discount.code.take().or_else(|| entry.code().map(str::to_owned));
-        }
-        let mapping = self.context.decisions.mapping_named(&key, self.story.provider);
-        if let Some(mapping) = mapping {
-            discount.code = discount.code.take().or_else(|| mapping.code.clone());
-        }
-        if discount.code.is_none() && mapping.is_none() && self.story.provider == Provider::Paddle {
-            let request = format!("GET /discounts/{id}");
-            if self.context.catalogue.answer(&request)?.is_none() {
-                *question = Some(Question { request, about: "the text of a code" });
-            }
-        }
-        details.refs.insert(key);
-        Ok(())
-    }
-
     /// The time at which a discount's mapping is decided: the subscription's first sale that
     /// carries it, else this sale.
-    fn mapping_time(&self, discount: &Discount, index: usize, group: Option<&Vec<usize>>) -> Timestamp {
+    fn mapping_time(&self, discount: &Discount, index: usize, group: Option<&[usize]>) -> Timestamp {
         let own = self.sold[index].1.occurred_at;
         let Some(group) = group else { return own };
         group
@@ -311,8 +197,11 @@ impl<'a> Finder<'a, '_> {
         let by_discount = discount.coupon.as_ref().filter(|_| provider != Provider::Stripe).map(|id| format!("coupon:{id}"));
         for key in [by_id, by_discount, by_text].into_iter().flatten() {
             if let Some(found) = decisions.mapping_at(&key, provider, at) {
+                // A discount that the seller applied has no code to come by.
+                let has_code = discount.promotion_code.is_some() || discount.code.is_some();
+                let how = if has_code { How::PromotionCode } else { How::Coupon };
                 return Ok(match found.decision.affiliate {
-                    Some(affiliate) => Verdict::Mapped { affiliate, how: How::PromotionCode, code: found.decision.code_id, seq: found.seq },
+                    Some(affiliate) => Verdict::Mapped { affiliate, how, code: found.decision.code_id, seq: found.seq },
                     None => Verdict::House,
                 });
             }
@@ -352,7 +241,7 @@ impl<'a> Finder<'a, '_> {
         })
     }
 
-    fn own_attribution(&self, index: usize, group: Option<&Vec<usize>>, details: &mut Details) -> Result<Attribution, StateError> {
+    fn own_attribution(&self, index: usize, group: Option<&[usize]>, details: &mut Details) -> Result<Attribution, StateError> {
         let mut candidates = Vec::new();
         for known in &self.own[index] {
             let verdict = self.judge(known, self.mapping_time(&known.discount, index, group))?;
@@ -364,24 +253,24 @@ impl<'a> Finder<'a, '_> {
         if unknown {
             found.flags.insert("attribution_pending");
         }
+        if open || (unknown && found.affiliate.is_none()) {
+            // Never guess: the discount that is still unknown might be the one that decides, and
+            // a code comes before a link.
+            return Ok(pending(found));
+        }
         let (cluster, sale) = &self.sold[index];
         let mut referrals: Vec<&String> = sale.referral.iter().collect();
         referrals.extend(cluster.hints.iter().filter_map(|hint| hint.referral.as_ref()));
-        let subscription = sale.subscription.as_ref().map(|id| Alias::new("sub", id));
-        referrals.extend(self.hints_of(subscription.as_ref(), sale.occurred_at).filter_map(|hint| hint.referral.as_ref()));
-        if open {
-            // Never guess: the discount that is still unknown might be the one that decides.
-            return Ok(pending(found));
+        // A later payment follows the first sale before the link that the subscription began with.
+        if group.is_none_or(|group| group[0] == index) {
+            referrals.extend(self.hints_for(sale).filter_map(|hint| hint.referral.as_ref()));
         }
         self.apply_referral(&mut found, &referrals, index, group, details);
-        if found.affiliate.is_none() && unknown {
-            return Ok(pending(found));
-        }
         Ok(found)
     }
 
     /// A referral credits what no code credits; one that disagrees with the code is flagged.
-    fn apply_referral(&self, found: &mut Attribution, referrals: &[&String], index: usize, group: Option<&Vec<usize>>, details: &mut Details) {
+    fn apply_referral(&self, found: &mut Attribution, referrals: &[&String], index: usize, group: Option<&[usize]>, details: &mut Details) {
         let at = group.map_or(self.sold[index].1.occurred_at, |group| self.sold[group[0]].1.occurred_at);
         for key in referrals {
             details.refs.insert(format!("ref:{key}"));
@@ -402,9 +291,10 @@ impl<'a> Finder<'a, '_> {
         }
     }
 
-    fn hints_of(&self, subscription: Option<&Alias>, until: Timestamp) -> impl Iterator<Item = &'a Hint> {
-        let subscription = subscription.cloned();
-        let story = self.story;
+    /// What the sale's subscription remembers for it.
+    fn hints_for(&self, sale: &Sale) -> impl Iterator<Item = &'a Hint> {
+        let subscription = sale.subscription.as_ref().map(|id| Alias::new("sub", id));
+        let (story, until) = (self.story, sale.occurred_at);
         story.facts.iter().filter_map(move |(body, _)| match body {
             FactBody::Hint(hint) => Some(hint)
                 .filter(|hint| subscription.as_ref().is_some_and(|name| hint.of.contains(name)))
@@ -413,38 +303,61 @@ impl<'a> Finder<'a, '_> {
         })
     }
 
-    /// What the subscription remembers: for the first sale its discounts, for a later one the
-    /// first sale's affiliate, else what was remembered since.
-    fn remembered(
+    fn remembered_discounts(&self, sale: &Sale) -> Vec<Discount> {
+        let mut discounts = Vec::new();
+        for hint in self.hints_for(sale) {
+            join_discounts(&mut discounts, &hint.discounts);
+        }
+        discounts
+    }
+
+    /// A later payment is the first sale's affiliate's, else whose the subscription remembers.
+    fn later_payment(
         &self,
         index: usize,
         group: &[usize],
         mut found: Attribution,
-        first: Option<Attribution>,
+        first: &Attribution,
         details: &mut Details,
     ) -> Result<Attribution, StateError> {
-        let sale = &self.sold[index].1;
-        if let Some(first) = &first
-            && first.affiliate.is_some()
-        {
+        if first.how == How::Pending {
+            found.flags.insert("attribution_pending");
+            return Ok(pending(found));
+        }
+        if first.affiliate.is_some() {
             found.how = How::Subscription;
             found.affiliate = first.affiliate;
             found.rule_code = first.rule_code;
             found.mapping_seq = first.mapping_seq;
             return Ok(found);
         }
-        if first.as_ref().is_some_and(|first| first.how == How::Pending) {
+        let chosen = self.remembered_code(&self.sold[index].1, group, details)?;
+        if chosen.candidates.iter().any(|candidate| candidate.verdict == Verdict::Unknown) {
             found.flags.insert("attribution_pending");
             return Ok(pending(found));
         }
-        let subscription = sale.subscription.as_ref().map(|id| Alias::new("sub", id));
-        let mut discounts = Vec::new();
-        for hint in self.hints_of(subscription.as_ref(), sale.occurred_at) {
-            join_discounts(&mut discounts, &hint.discounts);
+        if chosen.affiliate.is_some() {
+            found.how = How::Subscription;
+            found.affiliate = chosen.affiliate;
+            found.rule_code = chosen.rule_code;
+            found.mapping_seq = chosen.mapping_seq;
+            found.flags.extend(chosen.flags);
+            found.candidates = chosen.candidates;
+            return Ok(found);
         }
+        let referrals: Vec<&String> = self.hints_for(&self.sold[index].1).filter_map(|hint| hint.referral.as_ref()).collect();
+        self.apply_referral(&mut found, &referrals, index, Some(group), details);
+        if found.affiliate.is_some() {
+            found.how = How::Subscription;
+        }
+        Ok(found)
+    }
+
+    /// What the discounts say that the subscription remembers, none of which counts before its start.
+    fn remembered_code(&self, sale: &Sale, group: &[usize], details: &mut Details) -> Result<Attribution, StateError> {
         let mut candidates = Vec::new();
-        for discount in discounts {
-            let known = self.complete(discount, None, false, details)?;
+        for discount in self.remembered_discounts(sale) {
+            let known = self.shelf.remembered(discount, details)?;
             let start = known.discount.start;
             if start.is_some_and(|start| start > sale.occurred_at) {
                 continue;
@@ -453,36 +366,7 @@ impl<'a> Finder<'a, '_> {
             let verdict = self.judge(&known, since.unwrap_or(sale.occurred_at))?;
             candidates.push(Candidate { discount: known.discount, verdict });
         }
-        let chosen = choose(candidates);
-        if chosen.affiliate.is_none() {
-            return Ok(found);
-        }
-        let mut flags = found.flags;
-        flags.extend(chosen.flags.iter().copied());
-        let is_first = first.is_none();
-        Ok(Attribution {
-            how: if is_first { chosen.how } else { How::Subscription },
-            shown: if is_first { chosen.shown } else { found.shown },
-            code: if is_first { chosen.code } else { CodeId(0) },
-            by_code: is_first,
-            flags,
-            referral: found.referral,
-            affiliate: chosen.affiliate,
-            rule_code: chosen.rule_code,
-            mapping_seq: chosen.mapping_seq,
-            candidates: chosen.candidates,
-        })
-    }
-}
-
-/// One discount known by its id only and one known by its code only are the same discount.
-fn merge_single_unnamed(known: &mut Vec<Known>) {
-    let unnamed: Vec<usize> = (0..known.len()).filter(|index| !known[*index].discount.is_named()).collect();
-    let without_id: Vec<usize> = (0..known.len()).filter(|index| known[*index].discount.is_named() && known[*index].discount.id.is_none()).collect();
-    if let ([unnamed], [named]) = (unnamed.as_slice(), without_id.as_slice()) {
-        let id_only = known[*unnamed].discount.clone();
-        known[*named].discount = known[*named].discount.clone().or(&id_only);
-        known.remove(*unnamed);
+        Ok(choose(candidates))
     }
 }
 
@@ -506,7 +390,7 @@ fn choose(candidates: Vec<Candidate>) -> Attribution {
             Verdict::Mapped { .. } => 1,
             _ => 2 + u8::from(candidate.discount.promotion_code.is_none()),
         };
-        (how, -candidate.discount.amount.unwrap_or(0), index)
+        (how, std::cmp::Reverse(candidate.discount.amount.unwrap_or(0)), index)
     };
     let best = candidates.iter().enumerate().min_by_key(|(index, candidate)| rank(*index, candidate)).map(|(_, candidate)| candidate.clone());
     let owners: BTreeSet<AffiliateId> = candidates

@@ -17,6 +17,8 @@ pub(super) struct Cluster<'a> {
     pub disputes: Vec<(&'a Dispute, &'a Seen)>,
     pub notes: Vec<&'a CreditNote>,
     pub voids: Vec<&'a Void>,
+    /// Own names of the refunds, disputes and credit notes.
+    movements: BTreeSet<Alias>,
     /// Charges and the payment intent that some fact names beside them.
     pairs: BTreeSet<(&'a Alias, &'a Alias)>,
 }
@@ -54,8 +56,26 @@ fn first_of(subscription: &Subscription) -> Alias {
     Alias::new("first", &subscription.id)
 }
 
-/// Sorts a story's facts into purchases, in the order of their names.
-pub(super) fn clusters(facts: &Facts) -> Vec<Cluster<'_>> {
+/// The id under which several sightings speak of one refund, dispute or credit note.
+fn movement_id(body: &FactBody) -> Option<Alias> {
+    match body {
+        FactBody::Refund(refund) => Some(Alias::new("re", &refund.id)),
+        FactBody::Dispute(dispute) => Some(Alias::new("dp", &dispute.id)),
+        FactBody::CreditNote(note) => Some(Alias::new("cn", &note.id)),
+        _ => None,
+    }
+}
+
+/// A story's facts by purchase.
+pub(super) struct Sorted<'a> {
+    /// In the order of their names.
+    pub purchases: Vec<Cluster<'a>>,
+    /// Refunds, disputes and credit notes that no sighting has placed yet.
+    pub nameless: BTreeSet<Alias>,
+}
+
+/// Sorts a story's facts into purchases.
+pub(super) fn clusters(facts: &Facts) -> Sorted<'_> {
     let firsts: Vec<(Alias, &Alias)> = facts
         .iter()
         .filter_map(|(body, _)| match body {
@@ -63,12 +83,21 @@ pub(super) fn clusters(facts: &Facts) -> Vec<Cluster<'_>> {
             _ => None,
         })
         .collect();
-    let groups = join_names(facts, &firsts);
+    let placed = placed_movements(facts);
+    let groups = join_names(facts, &firsts, &placed);
     let mut clusters: BTreeMap<String, Cluster<'_>> = BTreeMap::new();
+    let mut nameless = BTreeSet::new();
     for (body, seen) in facts.iter() {
         let names = purchase_names(body);
-        let Some(first) = names.first() else { continue };
+        let movement = movement_id(body);
+        // A later sighting of a refund may name neither charge nor payment intent.
+        let first = names.first().copied().or_else(|| movement.as_ref().and_then(|id| placed.get(id).copied()));
+        let Some(first) = first else {
+            nameless.extend(movement);
+            continue;
+        };
         let cluster = clusters.entry(groups.root(first.0.as_str()).to_owned()).or_default();
+        cluster.movements.extend(movement);
         cluster.aliases.extend(names.iter().copied().filter(|alias| alias.names_purchase()));
         cluster.add_pair(&names);
         cluster.add(body, seen);
@@ -93,17 +122,32 @@ pub(super) fn clusters(facts: &Facts) -> Vec<Cluster<'_>> {
             }
         }
     }
-    let mut found: Vec<_> = clusters.into_values().filter(|cluster| !cluster.aliases.is_empty()).collect();
-    found.sort_by_key(Cluster::business_key);
-    found
+    let mut purchases: Vec<_> = clusters.into_values().filter(|cluster| !cluster.aliases.is_empty()).collect();
+    purchases.sort_by_key(Cluster::business_key);
+    Sorted { purchases, nameless }
 }
 
-fn join_names<'a>(facts: &'a Facts, firsts: &'a [(Alias, &'a Alias)]) -> OwnedGroups {
+/// Every refund, dispute and credit note with a name of its purchase from any of its sightings.
+fn placed_movements(facts: &Facts) -> HashMap<Alias, &Alias> {
+    let mut placed = HashMap::new();
+    for (body, _) in facts.iter() {
+        if let (Some(id), Some(first)) = (movement_id(body), purchase_names(body).first().copied()) {
+            placed.entry(id).or_insert(first);
+        }
+    }
+    placed
+}
+
+fn join_names<'a>(facts: &'a Facts, firsts: &'a [(Alias, &'a Alias)], placed: &HashMap<Alias, &'a Alias>) -> OwnedGroups {
     let mut groups = Groups { parent: HashMap::new() };
     for (body, _) in facts.iter() {
         let names = purchase_names(body);
         for pair in names.windows(2) {
             groups.join(&pair[0].0, &pair[1].0);
+        }
+        // Two sightings of one refund speak of one purchase.
+        if let (Some(first), Some(other)) = (names.first(), movement_id(body).and_then(|id| placed.get(&id).copied())) {
+            groups.join(&first.0, &other.0);
         }
     }
     for (placeholder, first) in firsts {
@@ -194,6 +238,11 @@ impl<'a> Cluster<'a> {
         }
         joined.subscription = joined.subscription.or_else(|| self.subscription.map(str::to_owned));
         Some(joined)
+    }
+
+    /// Its names and those of what takes it back: what waits for its sale waits for one of these.
+    pub fn waiting_names(&self) -> BTreeSet<Alias> {
+        self.owned_aliases().into_iter().chain(self.movements.iter().cloned()).collect()
     }
 
     /// Whether something here waits for a sale.

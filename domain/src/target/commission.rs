@@ -4,7 +4,11 @@ use super::history::Place;
 use crate::decision::{Base, Duration, Rate, SetRule};
 use crate::fact::Sale;
 use crate::ids::Timestamp;
-use crate::money::round_half_up;
+use crate::money::{MAX_AMOUNT, round_half_up};
+
+/// 100 % in parts per million. Rates and flat amounts are checked where they are decided; here
+/// they are only kept from overflowing.
+const WHOLE_PPM: u32 = 1_000_000;
 
 /// Commission after `gross_back` and `net_back` were taken back.
 ///
@@ -20,8 +24,11 @@ pub fn commission_of(rule: &SetRule, sale: &Sale, gross_back: i64, net_back: i64
     }
     match &rule.rate {
         None => 0,
-        Some(Rate::Percent { ppm }) => round_half_up(left, i64::from(*ppm), 1_000_000),
-        Some(Rate::Flat { amounts }) => amounts.get(&sale.currency).map_or(0, |flat| round_half_up(*flat, left, full)),
+        Some(Rate::Percent { ppm }) => round_half_up(left, i64::from((*ppm).min(WHOLE_PPM)), i64::from(WHOLE_PPM)),
+        Some(Rate::Flat { amounts }) => {
+            let flat = amounts.get(&sale.currency).copied().unwrap_or_default();
+            round_half_up(flat.clamp(-MAX_AMOUNT, MAX_AMOUNT), left, full)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod attribution;
 mod cluster;
 mod commission;
+mod discounts;
 mod history;
 mod reversal;
 
@@ -160,19 +161,21 @@ pub struct StoryTarget {
 
 /// Computes the target of a story.
 pub fn target(story: &Story, context: &Context<'_>) -> Result<StoryTarget, StateError> {
-    let clusters = cluster::clusters(&story.facts);
+    let sorted = cluster::clusters(&story.facts);
     let mut result = StoryTarget { refs: cluster::base_refs(story), ..Default::default() };
     let mut sold: Vec<(Cluster<'_>, Sale)> = Vec::new();
-    for cluster in clusters {
+    for cluster in sorted.purchases {
         match cluster.joined_sale() {
             Some(sale) => sold.push((cluster, sale)),
             None => note_without_sale(&cluster, context, &mut result)?,
         }
     }
+    result.unplaced.extend(sorted.nameless.into_iter().map(|name| Unplaced { names: BTreeSet::from([name]), refused: None }));
     sold.sort_by(|a, b| (a.1.created, a.1.occurred_at, &a.1.key).cmp(&(b.1.created, b.1.occurred_at, &b.1.key)));
     let connection = context.decisions.connections.get(&story.scope.connection);
     let histories = history::histories(story, &sold, connection, context)?;
     let attributions = attribution::attribute(story, &sold, &histories, context)?;
+    attribution::learn_remembered(story, context, &mut result)?;
     for (index, (cluster, sale)) in sold.iter().enumerate() {
         let (attribution, details) = &attributions[index];
         result.refs.extend(details.refs.iter().cloned());
@@ -234,7 +237,7 @@ fn note_without_sale(cluster: &Cluster<'_>, context: &Context<'_>, result: &mut 
     if !cluster.movements_wait() {
         return Ok(());
     }
-    result.unplaced.push(Unplaced { names: cluster.owned_aliases(), refused: None });
+    result.unplaced.push(Unplaced { names: cluster.waiting_names(), refused: None });
     if let Some(question) = cluster.join_question()
         && context.catalogue.answer(&question.request)?.is_none()
     {

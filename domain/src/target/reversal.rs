@@ -10,7 +10,7 @@ use crate::money::round_half_up;
 use crate::story::Component;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One thing that takes back.
+/// One thing that takes back, or (negative) an adjustment of its own that gives back again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Movement {
     pub component: Component,
@@ -36,7 +36,7 @@ pub(super) fn movements(cluster: &Cluster<'_>, sale: &Sale, unplaced: &mut Vec<U
         flags.insert("void_after_paid");
         found.push(Movement { component: Component::Void, occurred_at: voided_at, amount: sale.paid, net: None });
     }
-    found.retain(|movement| movement.amount > 0);
+    found.retain(|movement| movement.amount != 0);
     found.sort_by(|a, b| (a.occurred_at, &a.component).cmp(&(b.occurred_at, &b.component)));
     (found, flags)
 }
@@ -101,55 +101,82 @@ fn joined_refunds<'a>(cluster: &Cluster<'a>, sale: &Sale) -> Vec<JoinedRefund<'a
 /// shows beyond refunds that do not count, whichever is more.
 fn refunds(cluster: &Cluster<'_>, sale: &Sale, found: &mut Vec<Movement>) {
     let refunds = joined_refunds(cluster, sale);
-    for one in refunds.iter().filter(|one| one.refund.status == RefundStatus::Succeeded) {
-        found.push(Movement {
-            component: Component::Refund(one.refund.id.clone()),
-            occurred_at: one.refund.created,
-            amount: one.refund.amount,
-            net: one.refund.net,
-        });
-    }
+    let counting = refunds.iter().filter(|one| one.refund.status == RefundStatus::Succeeded);
+    let taken = counting.map(|one| Movement {
+        component: Component::Refund(one.refund.id.clone()),
+        occurred_at: one.refund.created,
+        amount: one.refund.amount,
+        net: one.refund.net,
+    });
+    let reversed = refunds.iter().filter(|one| one.refund.status == RefundStatus::Reversed).map(|one| i128::from(one.refund.amount)).sum();
+    found.extend(less_given_back(taken.collect(), reversed));
     let mut snapshots: BTreeMap<String, Vec<(Timestamp, i64)>> = BTreeMap::new();
     for snapshot in cluster.snapshots.iter().filter(|snapshot| snapshot.currency == sale.currency) {
         let group = charge_group(cluster, &snapshot.of);
-        let adjusted = snapshot.refunded - not_counting(&refunds, &group, snapshot.at);
-        snapshots.entry(group).or_default().push((snapshot.at, adjusted));
+        let adjusted = i128::from(snapshot.refunded) - not_counting(&refunds, &group, snapshot.at);
+        snapshots.entry(group).or_default().push((snapshot.at, saturated(adjusted)));
     }
     for (group, values) in snapshots {
         snapshot_movements(&group, values, &refunds, found);
     }
 }
 
+fn saturated(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum > 0 { i64::MAX } else { i64::MIN })
+}
+
+/// What was taken, and the adjustments of their own that give it back (negative). The provider may
+/// say the same return twice, as an adjustment and as the state of what it returns: `already`
+/// was given back by that state and is not given again. No more comes back than was taken.
+fn less_given_back(movements: Vec<Movement>, already: i128) -> Vec<Movement> {
+    let (taken, mut returns): (Vec<Movement>, Vec<Movement>) = movements.into_iter().partition(|movement| movement.amount >= 0);
+    returns.sort_by(|a, b| (a.occurred_at, &a.component).cmp(&(b.occurred_at, &b.component)));
+    let mut already = already;
+    let mut left: i128 = taken.iter().map(|movement| i128::from(movement.amount)).sum();
+    let mut found = taken;
+    for given in returns {
+        let size = -i128::from(given.amount);
+        let said = already.min(size);
+        already -= said;
+        let back = saturated((size - said).min(left));
+        left -= i128::from(back);
+        let net = given.net.map(|net| round_half_up(net, back, saturated(size)));
+        found.push(Movement { amount: -back, net, ..given });
+    }
+    found
+}
+
 /// The part of a snapshot that refunds hold which do not count: pending, or failed but not
 /// before it, and made no later than it.
-fn not_counting(refunds: &[JoinedRefund<'_>], group: &str, at: Timestamp) -> i64 {
+fn not_counting(refunds: &[JoinedRefund<'_>], group: &str, at: Timestamp) -> i128 {
     refunds
         .iter()
         .filter(|one| one.group == group && one.refund.status != RefundStatus::Succeeded)
         .filter(|one| one.refund.created <= at && one.failed_at.is_none_or(|failed| failed >= at))
-        .map(|one| one.refund.amount)
+        .map(|one| i128::from(one.refund.amount))
         .sum()
 }
 
 /// One movement per distinct value, worth its increase over the next smaller, as far as it goes
 /// beyond the refunds that are known by id.
 fn snapshot_movements(group: &str, mut values: Vec<(Timestamp, i64)>, refunds: &[JoinedRefund<'_>], found: &mut Vec<Movement>) {
-    let counted = |until: Option<Timestamp>| -> i64 {
+    let counted = |until: Option<Timestamp>| -> i128 {
         refunds
             .iter()
             .filter(|one| one.group == group && one.refund.status == RefundStatus::Succeeded)
             .filter(|one| until.is_none_or(|until| one.refund.created <= until))
-            .map(|one| one.refund.amount)
+            .map(|one| i128::from(one.refund.amount))
             .sum()
     };
     values.sort_by_key(|(at, value)| (*value, *at));
     values.dedup_by_key(|(_, value)| *value);
-    let beyond = values.last().map_or(0, |(_, largest)| (largest - counted(None)).max(0));
+    let beyond = values.last().map_or(0, |(_, largest)| (i128::from(*largest) - counted(None)).max(0));
     let mut shown = 0;
     for (at, value) in values {
-        let reached = (value - counted(Some(at))).clamp(shown, beyond.max(shown));
+        let reached = (i128::from(value) - counted(Some(at))).clamp(shown, beyond.max(shown));
         if reached > shown {
-            found.push(Movement { component: Component::Snapshot(group.to_owned(), value), occurred_at: at, amount: reached - shown, net: None });
+            let amount = saturated(reached - shown);
+            found.push(Movement { component: Component::Snapshot(group.to_owned(), value), occurred_at: at, amount, net: None });
             shown = reached;
         }
     }
@@ -162,19 +189,25 @@ fn disputes(cluster: &Cluster<'_>, sale: &Sale, found: &mut Vec<Movement>) {
             by_id.entry(&dispute.id).or_default().push((dispute, seen));
         }
     }
+    let (mut taken, mut won) = (Vec::new(), 0_i128);
     for mut sightings in by_id.into_values() {
         sightings.sort_by_key(|(dispute, seen)| (std::cmp::Reverse(dispute.step), *seen, *dispute));
         let dispute = sightings[0].0;
-        if matches!(dispute.step, DisputeStep::Withdrawn | DisputeStep::Lost) {
-            let created = sightings.iter().map(|(dispute, _)| dispute.created).min().unwrap_or(dispute.created);
-            found.push(Movement {
-                component: Component::Dispute(dispute.id.clone()),
-                occurred_at: created,
-                amount: dispute.amount,
-                net: dispute.net,
-            });
+        match dispute.step {
+            DisputeStep::Hold => {}
+            DisputeStep::Won => won += i128::from(dispute.amount.max(0)),
+            DisputeStep::Withdrawn | DisputeStep::Lost => {
+                let created = sightings.iter().map(|(dispute, _)| dispute.created).min().unwrap_or(dispute.created);
+                taken.push(Movement {
+                    component: Component::Dispute(dispute.id.clone()),
+                    occurred_at: created,
+                    amount: dispute.amount,
+                    net: dispute.net,
+                });
+            }
         }
     }
+    found.extend(less_given_back(taken, won));
 }
 
 fn credit_notes(cluster: &Cluster<'_>, sale: &Sale, found: &mut Vec<Movement>) {
@@ -208,10 +241,12 @@ pub(super) fn components(sale: &Sale, movements: &[Movement], commission: impl F
     let mut before = Amounts { commission: commission(0, 0), ..Default::default() };
     for movement in movements {
         amount += i128::from(movement.amount);
-        let back = i64::try_from(amount.min(i128::from(sale.paid))).unwrap_or(sale.paid);
+        let back = saturated(amount.clamp(0, i128::from(sale.paid)));
         let share = round_half_up(sale.net, back, sale.paid);
-        said_net += i128::from(movement.net.unwrap_or_else(|| round_half_up(sale.net, movement.amount.min(sale.paid), sale.paid)));
-        let net_back = if says_net && back < sale.paid { i64::try_from(said_net.min(i128::from(sale.net))).unwrap_or(sale.net) } else { share };
+        let own_share = || round_half_up(sale.net, movement.amount.clamp(-sale.paid, sale.paid), sale.paid);
+        said_net += i128::from(movement.net.unwrap_or_else(own_share));
+        let said = saturated(said_net.clamp(0, i128::from(sale.net.max(0))));
+        let net_back = if says_net && back > 0 && back < sale.paid { said } else { share };
         let gross_back = round_half_up(sale.gross, back, sale.paid);
         let after = Amounts { gross: gross_back, net: net_back, commission: commission(gross_back, net_back), ..Default::default() };
         let amounts = Amounts {

@@ -1,6 +1,6 @@
 //! What the provider answered to a question, as facts, sightings and named discounts.
 
-use super::stripe::{link_of_payment, promotion_code_of, sighting_of};
+use super::stripe::{link_of_payment, promotion_code_of, sightings_of};
 use super::stripe_sale::{discounts_of_invoice_answer, discounts_of_session_answer};
 use domain::catalogue::Sighting;
 use domain::fact::{Answer, Discount, FactBody, Seen};
@@ -81,16 +81,23 @@ fn read_answer(request: &str, body: &RawValue, seen: &Seen, decoded: &mut Decode
 }
 
 fn named(decoded: &mut DecodedAnswer, discounts: Vec<Discount>, seen: &Seen) {
-    decoded.sightings.extend(discounts.iter().filter_map(|discount| sighting_of(discount, seen)));
+    decoded.sightings.extend(discounts.iter().flat_map(|discount| sightings_of(discount, seen)));
     decoded.answer.discounts = discounts;
 }
 
 /// A subscription's paid invoices: which was the first.
 fn read_history(body: &RawValue, decoded: &mut DecodedAnswer) -> Result<(), ViewError> {
     let list: stripe::List<stripe::Invoice> = read(body)?;
+    if list.has_more == Some(true) {
+        return Err(ViewError::Shape("has_more: the subscription has more paid invoices than one page, and the first is not on it".to_owned()));
+    }
     let created = |invoice: &stripe::Invoice| invoice.created.map(Timestamp::from_seconds);
+    // What was paid out of band is not in the `amount_paid` of classic versions.
+    let paid = |invoice: &&stripe::Invoice| match invoice.paid_out_of_band {
+        Some(true) => invoice.amount_due.unwrap_or_default().0 > 0,
+        _ => invoice.amount_paid.unwrap_or_default().0 > 0,
+    };
     decoded.answer.first_sale = list.data.iter().filter_map(created).min();
-    decoded.answer.first_paid =
-        list.data.iter().filter(|invoice| invoice.amount_paid.unwrap_or_default().0 > 0).filter_map(created).min();
+    decoded.answer.first_paid = list.data.iter().filter(paid).filter_map(created).min();
     Ok(())
 }

@@ -22,6 +22,9 @@ pub(super) fn decode(delivery: &Delivery) -> Result<Decoded, ViewError> {
     }
 }
 
+/// Status of an order that the provider holds for fraud.
+const FRAUDULENT: &str = "fraudulent";
+
 fn optional(field: &'static str, value: Option<Minor>) -> Result<i64, ViewError> {
     amount(field, value.unwrap_or_default().0)
 }
@@ -73,7 +76,10 @@ fn sale_of(delivery: &Delivery, data: &view::Data, view: &view::Sale, referral: 
 fn decode_order(delivery: &Delivery, data: &view::Data, referral: Option<String>) -> Result<Decoded, ViewError> {
     let view: view::Sale = read(&data.attributes)?;
     let status = view.status.as_deref().unwrap_or("paid");
-    let counts = matches!(status, "paid" | "refunded" | "partial_refund" | "fraudulent");
+    if status == FRAUDULENT {
+        return decode_refunded(delivery, data, "order");
+    }
+    let counts = matches!(status, "paid" | "refunded" | "partial_refund");
     let mut decoded = Decoded::new(if counts { Action::Sale } else { Action::Link });
     let sale = sale_of(delivery, data, &view, referral)?;
     decoded.currency = Some(sale.currency);
@@ -82,15 +88,26 @@ fn decode_order(delivery: &Delivery, data: &view::Data, referral: Option<String>
         decoded.facts.push(FactBody::Link { names: vec![sale.key] });
         return Ok(decoded);
     }
-    if status == "fraudulent" {
-        decoded.facts.push(snapshot(vec![sale.key.clone()], &sale, sale.gross, delivery.created));
-    }
-    decoded.facts.insert(0, FactBody::Sale(sale));
+    push_sale(&mut decoded, delivery, &view, sale)?;
     Ok(decoded)
 }
 
-fn snapshot(of: Vec<Alias>, sale: &Sale, refunded: i64, at: Timestamp) -> FactBody {
-    FactBody::RefundSnapshot(RefundSnapshot { of, currency: sale.currency, refunded, at })
+/// A resent or polled sale may have been refunded since: it says how much.
+fn push_sale(decoded: &mut Decoded, delivery: &Delivery, view: &view::Sale, sale: Sale) -> Result<(), ViewError> {
+    let refunded = refunded_of(view)?;
+    let (of, unit) = (vec![sale.key.clone()], sale.currency);
+    decoded.facts.push(FactBody::Sale(sale));
+    if refunded > 0 {
+        decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot { of, currency: unit, refunded, at: delivery.created }));
+    }
+    Ok(())
+}
+
+/// All that was refunded so far. A fraudulent order is reversed as a whole.
+fn refunded_of(view: &view::Sale) -> Result<i64, ViewError> {
+    let refunded = optional("data.attributes.refunded_amount", view.refunded_amount)?;
+    let whole = optional("data.attributes.total", view.total)?;
+    Ok(if view.status.as_deref() == Some(FRAUDULENT) { refunded.max(whole) } else { refunded }.max(0))
 }
 
 /// Names of a subscription invoice. The initial one is the order's money again: it joins the
@@ -112,11 +129,11 @@ fn decode_payment(delivery: &Delivery, data: &view::Data, referral: Option<Strin
     let mut decoded = Decoded::new(if initial { Action::Link } else { Action::Sale });
     decoded.currency = Some(currency(&view.currency)?);
     decoded.referral = referral.clone();
-    decoded.facts.push(if initial {
-        FactBody::Link { names: names_of_payment(&data.id, &view.subscription_id, Some("initial")) }
+    if initial {
+        decoded.facts.push(FactBody::Link { names: names_of_payment(&data.id, &view.subscription_id, Some("initial")) });
     } else {
-        FactBody::Sale(sale_of(delivery, data, &view, referral)?)
-    });
+        push_sale(&mut decoded, delivery, &view, sale_of(delivery, data, &view, referral)?)?;
+    }
     Ok(decoded)
 }
 
@@ -133,7 +150,7 @@ fn decode_refunded(delivery: &Delivery, data: &view::Data, prefix: &str) -> Resu
     let view: view::Sale = read(&data.attributes)?;
     let mut decoded = Decoded::new(Action::Refund);
     let unit = currency(&view.currency)?;
-    let refunded = optional("data.attributes.refunded_amount", view.refunded_amount)?;
+    let refunded = refunded_of(&view)?;
     let of = match prefix {
         "order" => vec![Alias::new("order", &data.id)],
         _ => names_of_payment(&data.id, &view.subscription_id, view.billing_reason.as_deref()),

@@ -139,7 +139,7 @@ pub fn seen_of(delivery: &Delivery) -> Seen {
 fn net_of(gross: i64, tax: i64, shipping: i64, paid: i64) -> i64 {
     let full = gross - tax - shipping;
     match () {
-        () if gross <= 0 => 0,
+        () if gross <= 0 || paid <= 0 => 0,
         () if paid >= gross => full,
         () => domain::money::round_half_up(full, paid, gross),
     }
@@ -147,12 +147,9 @@ fn net_of(gross: i64, tax: i64, shipping: i64, paid: i64) -> i64 {
 
 /// The referral key of a link, where the vendor's own value has no prefix.
 fn referral_of(client_reference: Option<&str>, metadata: Option<&str>) -> Option<String> {
-    client_reference
-        .and_then(|reference| reference.strip_prefix("ref_"))
-        .or(metadata)
-        .map(str::trim)
-        .filter(|key| !key.is_empty())
-        .map(str::to_owned)
+    let named = |key: &&str| !key.is_empty();
+    let reference = client_reference.and_then(|reference| reference.strip_prefix("ref_")).map(str::trim).filter(named);
+    reference.or(metadata.map(str::trim).filter(named)).map(str::to_owned)
 }
 
 fn seconds(value: Option<i64>) -> Option<Timestamp> {

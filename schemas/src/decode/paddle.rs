@@ -1,10 +1,11 @@
 //! Paddle Billing events.
 
 use super::stripe::add_hint;
-use super::{Action, Decoded, MovementReading, net_of, referral_of, seen_of};
+use super::{Action, Decoded, MovementReading, referral_of, seen_of};
 use domain::catalogue::Sighting;
 use domain::fact::*;
 use domain::ids::Timestamp;
+use domain::money::round_half_up;
 use crate::provider::paddle as view;
 use crate::provider::{Minor, ViewError, amount, currency, moment, read};
 use crate::record::Delivery;
@@ -17,8 +18,8 @@ pub(super) fn decode(delivery: &Delivery) -> Result<Decoded, ViewError> {
         "transaction.paid" => decode_paid(&event.data),
         "discount.created" | "discount.updated" | "discount.imported" => decode_discount(delivery, &event.data),
         "adjustment.created" | "adjustment.updated" => decode_adjustment(delivery, &event.data),
-        other if other.starts_with("subscription.") => decode_subscription(&event.data),
-        other if other.starts_with("transaction.") => Ok(Decoded::new(Action::Ignore)),
+        other if other.starts_with("subscription.") => decode_subscription(delivery, &event.data),
+        other if other.starts_with("transaction.") => decode_named(&event.data),
         other if other.starts_with("customer.") => Ok(Decoded::new(Action::Customer)),
         _ => Ok(Decoded { flags: vec!["unknown_type"], ..Decoded::ignore("unknown_type") }),
     }
@@ -47,14 +48,16 @@ fn decode_completed(delivery: &Delivery, object: &RawValue) -> Result<Decoded, V
     let total = |pick: fn(&view::Totals) -> Option<Minor>| totals.and_then(pick);
     let gross = required("data.details.totals.total", total(|totals| totals.total))?;
     if transaction.origin.as_deref() == Some("subscription_payment_method_change") && gross == 0 {
-        return Ok(Decoded::new(Action::Ignore));
+        return decode_named(object);
     }
     let tax = amount("data.details.totals.tax", total(|totals| totals.tax).unwrap_or_default().0)?;
     let paid = required("data.details.totals.grand_total", total(|totals| totals.grand_total))?;
     let net = match total(|totals| totals.grand_total_tax) {
-        Some(paid_tax) if gross > 0 => paid - amount("data.details.totals.grand_total_tax", paid_tax.0)?,
-        _ => net_of(gross, tax, 0, paid),
+        _ if gross <= 0 || paid <= 0 => 0,
+        Some(paid_tax) => paid - amount("data.details.totals.grand_total_tax", paid_tax.0)?,
+        None => round_half_up(gross - tax, paid, gross),
     };
+    amount("net of data.details.totals", net)?;
     let discount = amount("data.details.totals.discount", total(|totals| totals.discount).unwrap_or_default().0)?;
     let mut decoded = Decoded::new(Action::Sale);
     let sale = Sale {
@@ -91,21 +94,35 @@ fn decode_completed(delivery: &Delivery, object: &RawValue) -> Result<Decoded, V
     Ok(decoded)
 }
 
+/// A transaction that moves no money: only its name and its currency are shown.
+fn decode_named(object: &RawValue) -> Result<Decoded, ViewError> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        id: String,
+        currency_code: Option<String>,
+    }
+    let named: Named = read(object)?;
+    let mut decoded = Decoded::new(Action::Ignore);
+    decoded.currency = named.currency_code.as_deref().map(currency).transpose()?;
+    decoded.facts.push(FactBody::Link { names: vec![Alias::new("txn", &named.id)] });
+    Ok(decoded)
+}
+
 /// Captured but not processed: shown as pending, counted when it completes.
 fn decode_paid(object: &RawValue) -> Result<Decoded, ViewError> {
     let transaction: view::Transaction = read(object)?;
     let mut decoded = Decoded::new(Action::Link);
     decoded.currency = Some(currency(&transaction.currency_code)?);
     decoded.flags.push("awaiting_completion");
-    decoded.own_discounts = discount_of(&transaction, None);
     decoded.referral = custom_ref(&transaction.custom_data);
     let mut names = vec![Alias::new("txn", &transaction.id)];
+    add_hint(&mut decoded, names.clone(), discount_of(&transaction, None), None);
     names.extend(transaction.subscription_id.iter().map(|id| Alias::new("sub", id)));
     decoded.facts.push(FactBody::Link { names });
     Ok(decoded)
 }
 
-fn decode_subscription(object: &RawValue) -> Result<Decoded, ViewError> {
+fn decode_subscription(delivery: &Delivery, object: &RawValue) -> Result<Decoded, ViewError> {
     let subscription: view::Subscription = read(object)?;
     let mut decoded = Decoded::new(Action::Subscription);
     let created = optional_moment("data.created_at", &subscription.created_at)?;
@@ -123,7 +140,9 @@ fn decode_subscription(object: &RawValue) -> Result<Decoded, ViewError> {
         let start = optional_moment("data.discount.starts_at", &discount.starts_at)?;
         discounts.push(Discount { coupon: Some(id.clone()), start, ..Default::default() });
     }
-    add_hint(&mut decoded, vec![name], discounts, created);
+    // A discount without a start that shows up later did not credit what was sold before.
+    let start = if delivery.event_type == "subscription.created" { created } else { Some(delivery.created) };
+    add_hint(&mut decoded, vec![name], discounts, start);
     Ok(decoded)
 }
 
@@ -144,23 +163,24 @@ fn decode_adjustment(delivery: &Delivery, object: &RawValue) -> Result<Decoded, 
     let of = vec![Alias::new("txn", &adjustment.transaction_id)];
     let unit = currency(&adjustment.currency_code)?;
     let is_refund = matches!(adjustment.action.as_str(), "refund" | "credit" | "credit_reverse");
-    // A reversal is an adjustment of its own that gives back.
+    // A reversal is an adjustment of its own that gives back: a negative amount here.
     let gives_back = matches!(adjustment.action.as_str(), "chargeback_reverse" | "credit_reverse");
     let sign = if gives_back { -1 } else { 1 };
     let mut decoded = Decoded::new(if is_refund { Action::Refund } else { Action::Dispute });
-    let (id, amount, net) = (adjustment.id.clone(), sign * total, Some(sign * net));
+    let (id, amount, net) = (adjustment.id.clone(), sign * total.abs(), Some(sign * net.abs()));
     decoded.facts.push(if is_refund {
         let status = match adjustment.status.as_str() {
             "approved" => RefundStatus::Succeeded,
-            "rejected" | "reversed" => RefundStatus::Failed,
+            "rejected" => RefundStatus::Failed,
+            "reversed" => RefundStatus::Reversed,
             _ => RefundStatus::Pending,
         };
         FactBody::Refund(Refund { id, of, status, currency: unit, amount, net, created })
     } else {
         let step = match (adjustment.action.as_str(), adjustment.status.as_str()) {
-            ("chargeback_warning" | "chargeback_warning_reverse", _) => DisputeStep::Hold,
-            (_, "approved") => DisputeStep::Withdrawn,
-            (_, "rejected" | "reversed") => DisputeStep::Won,
+            ("chargeback" | "chargeback_reverse", "approved") => DisputeStep::Withdrawn,
+            ("chargeback" | "chargeback_reverse", "rejected" | "reversed") => DisputeStep::Won,
+            // Warnings, and actions that are not known yet, move no money.
             _ => DisputeStep::Hold,
         };
         FactBody::Dispute(Dispute { id, of, step, currency: unit, amount, net, created })

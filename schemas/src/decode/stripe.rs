@@ -54,7 +54,11 @@ fn decode_object(delivery: &Delivery, object: &RawValue) -> Result<Decoded, View
         "credit_note.created" | "credit_note.updated" | "credit_note.voided" => decode_credit_note(delivery, object),
         "customer.discount.created" | "customer.discount.updated" | "customer.discount.deleted" => decode_discount(delivery, object),
         "customer.created" | "customer.updated" | "customer.deleted" => Ok(Decoded::new(Action::Customer)),
-        _ if event_type.starts_with("charge.dispute.") => decode_dispute(delivery, object),
+        "charge.dispute.created"
+        | "charge.dispute.updated"
+        | "charge.dispute.funds_withdrawn"
+        | "charge.dispute.funds_reinstated"
+        | "charge.dispute.closed" => decode_dispute(delivery, object),
         _ if event_type.starts_with("customer.subscription.") => decode_subscription(delivery, object),
         _ => Ok(Decoded::ignore("unknown_type")),
     }
@@ -102,26 +106,32 @@ pub(super) fn discount_of(discount: &view::Discount) -> Discount {
     }
 }
 
-/// What a discount object teaches the catalogue.
-pub(super) fn sighting_of(discount: &Discount, seen: &Seen) -> Option<Sighting> {
-    let id = discount.id.as_ref()?;
-    discount
-        .is_named()
-        .then(|| Sighting::discount(id, discount.coupon.clone(), discount.promotion_code.clone(), discount.start, seen))
+/// A discount as an object or by its id, in the words of the fold.
+pub(super) fn discount_of_ref(one: &view::DiscountRef) -> Discount {
+    match one {
+        view::DiscountRef::Id(id) => Discount { id: Some(id.clone()), ..Default::default() },
+        view::DiscountRef::Object(discount) => discount_of(discount),
+    }
+}
+
+/// What a discount teaches the catalogue: which code its id stands for, and whose coupon the code is.
+pub(super) fn sightings_of(discount: &Discount, seen: &Seen) -> Vec<Sighting> {
+    let (coupon, code) = (&discount.coupon, &discount.promotion_code);
+    let id = discount.id.as_ref().filter(|_| discount.is_named());
+    let mut found: Vec<Sighting> =
+        id.map(|id| Sighting::discount(id, coupon.clone(), code.clone(), discount.start, seen)).into_iter().collect();
+    if let (Some(_), Some(code)) = (coupon, code) {
+        found.push(Sighting::promotion_code(code, None, coupon.clone(), seen));
+    }
+    found
 }
 
 /// Discounts of an invoice or a subscription: ids or objects, and the single `discount` of
 /// classic versions.
-pub(super) fn discounts_of(list: &Option<Vec<view::DiscountRef>>, single: &Option<view::Discount>) -> Vec<Discount> {
-    let mut found: Vec<Discount> = Vec::new();
-    for one in list.iter().flatten() {
-        found.push(match one {
-            view::DiscountRef::Id(id) => Discount { id: Some(id.clone()), ..Default::default() },
-            view::DiscountRef::Object(discount) => discount_of(discount),
-        });
-    }
+pub(super) fn discounts_of(list: &Option<Vec<view::DiscountRef>>, single: &Option<view::DiscountRef>) -> Vec<Discount> {
+    let mut found: Vec<Discount> = list.iter().flatten().map(discount_of_ref).collect();
     if let Some(single) = single {
-        let single = discount_of(single);
+        let single = discount_of_ref(single);
         match found.iter_mut().find(|known| known.same_as(&single)) {
             Some(known) => *known = known.clone().or(&single),
             None => found.push(single),
@@ -153,12 +163,13 @@ fn decode_invoice_payment(object: &RawValue) -> Result<Decoded, ViewError> {
     Ok(decoded)
 }
 
-/// The only event that joins invoice and payment intent from basil on.
+/// The only event that joins invoice and payment intent from basil on. A payment out of band
+/// names the invoice only.
 pub(super) fn link_of_payment(payment: &view::InvoicePayment) -> Option<FactBody> {
     let mut names: Vec<Alias> = alias("inv", &payment.invoice).into_iter().collect();
-    let by = payment.payment.as_ref()?;
-    names.extend(alias("pi", &by.payment_intent).or_else(|| alias("ch", &by.charge)));
-    (names.len() > 1).then_some(FactBody::Link { names })
+    let by = payment.payment.as_ref();
+    names.extend(by.and_then(|by| alias("pi", &by.payment_intent).or_else(|| alias("ch", &by.charge))));
+    (!names.is_empty()).then_some(FactBody::Link { names })
 }
 
 fn link_with_referral(decoded: &mut Decoded, names: Vec<Alias>, metadata: &Option<view::Metadata>) {
@@ -202,7 +213,7 @@ fn decode_charge_refunded(delivery: &Delivery, object: &RawValue) -> Result<Deco
     let charge_currency = currency(&charge.currency)?;
     decoded.currency = Some(charge_currency);
     let of = names_of_charge(&charge);
-    let refunded = amount("data.object.amount_refunded", charge.amount_refunded.unwrap_or_default().0)?;
+    let refunded = amount("data.object.amount_refunded", charge.amount_refunded.unwrap_or_default().0)?.max(0);
     let mut reading = MovementReading { cumulative: Some(refunded), status: Some("succeeded".to_owned()), ..Default::default() };
     let mut newest: Option<i64> = None;
     for refund in charge.refunds.iter().flat_map(|list| &list.data) {
@@ -238,7 +249,7 @@ fn refund_fact(delivery: &Delivery, refund: &view::Refund, of: &[Alias], fallbac
         of,
         status,
         currency: currency(refund.currency.as_deref().unwrap_or(fallback_currency))?,
-        amount: amount("refund.amount", refund.amount.unwrap_or_default().0)?,
+        amount: amount("refund.amount", refund.amount.unwrap_or_default().0)?.max(0),
         net: None,
         created: seconds(refund.created).unwrap_or(delivery.created),
     })
@@ -259,28 +270,34 @@ fn decode_refund(delivery: &Delivery, object: &RawValue) -> Result<Decoded, View
     Ok(decoded)
 }
 
+/// States of newer versions (`prevented`, `appeal_*`) hold, unless the money is seen to be gone.
+fn dispute_step(dispute: &view::Dispute, event_type: &str) -> DisputeStep {
+    let moved: Vec<Option<i128>> =
+        dispute.balance_transactions.iter().flatten().map(|one| one.amount.map(|amount| i128::from(amount.0))).collect();
+    let came_back = moved.len() > 1 && moved.iter().copied().sum::<Option<i128>>().is_some_and(|sum| sum >= 0);
+    match (dispute.status.as_str(), event_type) {
+        ("won" | "warning_closed", _) | (_, "charge.dispute.funds_reinstated") => DisputeStep::Won,
+        ("lost", _) => DisputeStep::Lost,
+        _ if came_back => DisputeStep::Won,
+        (status, _) if status.starts_with("warning_") => DisputeStep::Hold,
+        (_, "charge.dispute.funds_withdrawn") => DisputeStep::Withdrawn,
+        _ if !moved.is_empty() => DisputeStep::Withdrawn,
+        _ => DisputeStep::Hold,
+    }
+}
+
 fn decode_dispute(delivery: &Delivery, object: &RawValue) -> Result<Decoded, ViewError> {
     let dispute: view::Dispute = read(object)?;
     let mut decoded = Decoded::new(Action::Dispute);
     let mut of: Vec<Alias> = alias("ch", &dispute.charge).into_iter().collect();
     of.extend(alias("pi", &dispute.payment_intent));
-    let moved: Vec<i64> = dispute.balance_transactions.iter().flatten().map(|one| one.amount.unwrap_or_default().0).collect();
-    let came_back = moved.len() > 1 && moved.iter().map(|amount| i128::from(*amount)).sum::<i128>() >= 0;
-    let step = match (dispute.status.as_str(), delivery.event_type.as_str()) {
-        ("won" | "warning_closed", _) | (_, "charge.dispute.funds_reinstated") => DisputeStep::Won,
-        _ if came_back => DisputeStep::Won,
-        ("lost", _) => DisputeStep::Lost,
-        (status, _) if status.starts_with("warning_") => DisputeStep::Hold,
-        (_, "charge.dispute.funds_withdrawn") => DisputeStep::Withdrawn,
-        _ if !moved.is_empty() => DisputeStep::Withdrawn,
-        _ => DisputeStep::Hold,
-    };
+    let step = dispute_step(&dispute, &delivery.event_type);
     let fact = Dispute {
         id: dispute.id.clone(),
         of,
         step,
         currency: currency(&dispute.currency)?,
-        amount: amount("data.object.amount", dispute.amount.unwrap_or_default().0)?,
+        amount: amount("data.object.amount", dispute.amount.unwrap_or_default().0)?.max(0),
         net: None,
         created: seconds(dispute.created).unwrap_or(delivery.created),
     };
@@ -300,17 +317,21 @@ fn decode_credit_note(delivery: &Delivery, object: &RawValue) -> Result<Decoded,
     let note: view::CreditNote = read(object)?;
     let mut decoded = Decoded::new(Action::CreditNote);
     let whole = note.amount.unwrap_or_default().0;
+    let by_refunds: i128 = note.refunds.iter().flatten().map(|refund| i128::from(refund.amount_refunded.unwrap_or_default().0)).sum();
     let own = match note.post_payment_amount {
-        Some(post) => post.0 - note.refunds.iter().flatten().map(|refund| refund.amount_refunded.unwrap_or_default().0).sum::<i64>(),
-        None if note.note_type.as_deref() == Some("post_payment") && note.refund.is_none() => whole,
+        // The single refund of older versions carries all of it.
+        _ if note.refunds.is_none() && note.refund.is_some() => 0,
+        Some(post) => i128::from(amount("data.object.post_payment_amount", post.0)?) - by_refunds,
+        None if note.note_type.as_deref() == Some("post_payment") => i128::from(whole),
         None => 0,
     };
+    let own_amount = amount("data.object.post_payment_amount", i64::try_from(own.max(0)).unwrap_or(i64::MAX))?;
     let fact = CreditNote {
         id: note.id.clone(),
         of: alias("inv", &note.invoice).into_iter().collect(),
         voided: note.status.as_deref() == Some("void") || delivery.event_type == "credit_note.voided",
         currency: currency(&note.currency)?,
-        own_amount: amount("data.object.post_payment_amount", own)?.max(0),
+        own_amount,
         created: seconds(note.created).unwrap_or(delivery.created),
     };
     decoded.currency = Some(fact.currency);
@@ -330,7 +351,7 @@ fn decode_subscription(delivery: &Delivery, object: &RawValue) -> Result<Decoded
         decoded.facts.push(FactBody::Link { names: vec![invoice, name.clone()] });
     }
     let discounts = discounts_of(&subscription.discounts, &subscription.discount);
-    decoded.sightings.extend(discounts.iter().filter_map(|discount| sighting_of(discount, &seen)));
+    decoded.sightings.extend(discounts.iter().flat_map(|discount| sightings_of(discount, &seen)));
     decoded.referral = referral_of(None, metadata_ref(&subscription.metadata));
     let start = if delivery.event_type == "customer.subscription.created" { created } else { Some(delivery.created) };
     add_hint(&mut decoded, vec![name], discounts, start);
@@ -357,7 +378,7 @@ fn decode_discount(delivery: &Delivery, object: &RawValue) -> Result<Decoded, Vi
     let view: view::Discount = read(object)?;
     let mut decoded = Decoded::new(Action::Link);
     let discount = discount_of(&view);
-    decoded.sightings.extend(sighting_of(&discount, &seen_of(delivery)));
+    decoded.sightings.extend(sightings_of(&discount, &seen_of(delivery)));
     let mut of: Vec<Alias> = alias("sub", &view.subscription).into_iter().collect();
     of.extend(alias("inv", &view.invoice));
     of.extend(alias("cs", &view.checkout_session));

@@ -1,6 +1,6 @@
 //! The two Stripe objects that count money: invoices, and checkout sessions without invoice.
 
-use super::stripe::{add_hint, alias, discount_of, discounts_of, metadata_ref, sighting_of, text};
+use super::stripe::{add_hint, alias, discount_of_ref, discounts_of, metadata_ref, sightings_of, text};
 use super::{Action, Decoded, net_of, referral_of, seconds, seen_of};
 use domain::fact::*;
 use crate::provider::stripe as view;
@@ -30,7 +30,7 @@ pub(super) fn decode_invoice(delivery: &Delivery, object: &RawValue) -> Result<D
     let sale = invoice_sale(delivery, &invoice)?;
     decoded.currency = Some(sale.currency);
     decoded.referral = sale.referral.clone();
-    decoded.sightings.extend(sale.discounts.iter().filter_map(|discount| sighting_of(discount, &seen)));
+    decoded.sightings.extend(sale.discounts.iter().flat_map(|discount| sightings_of(discount, &seen)));
     decoded.own_discounts = sale.discounts.clone();
     decoded.facts.extend(invoice.payments.iter().flat_map(|list| &list.data).filter_map(|payment| link_of_expanded(&invoice.id, payment)));
     decoded.facts.insert(0, FactBody::Sale(sale));
@@ -74,7 +74,10 @@ fn invoice_sale(delivery: &Delivery, invoice: &view::Invoice) -> Result<Sale, Vi
         occurred_at: paid_at,
         currency: currency(&invoice.currency)?,
         subtotal: required("data.object.subtotal", invoice.subtotal)?,
-        discount: summed("data.object.total_discount_amounts", invoice.total_discount_amounts.iter().flatten().map(|one| one.amount.0))?,
+        discount: summed(
+            "data.object.total_discount_amounts",
+            invoice.total_discount_amounts.iter().flatten().map(|one| one.amount.unwrap_or_default().0),
+        )?,
         tax,
         shipping,
         gross,
@@ -102,7 +105,8 @@ fn billing_reason(reason: Option<&str>, has_subscription: bool) -> BillingReason
 fn invoice_discounts(invoice: &view::Invoice) -> Result<Vec<Discount>, ViewError> {
     let mut found = discounts_of(&invoice.discounts, &invoice.discount);
     for one in invoice.total_discount_amounts.iter().flatten() {
-        let taken = Discount { id: text(&one.discount), amount: Some(amount("data.object.total_discount_amounts", one.amount.0)?), ..Default::default() };
+        let off = one.amount.map(|off| amount("data.object.total_discount_amounts", off.0)).transpose()?;
+        let taken = Discount { id: text(&one.discount), amount: off, ..Default::default() };
         match found.iter_mut().find(|known| known.same_as(&taken)) {
             Some(known) => *known = known.clone().or(&taken),
             None => found.push(taken),
@@ -115,20 +119,21 @@ pub(super) fn decode_session(delivery: &Delivery, object: &RawValue) -> Result<D
     let session: view::Session = read(object)?;
     let is_payment = session.mode.as_deref() == Some("payment") && session.invoice.is_none();
     let invoice_follows = session.invoice_creation.as_ref().is_some_and(|creation| creation.enabled == Some(true));
-    let is_paid = matches!(session.payment_status.as_deref(), Some("paid" | "no_payment_required"));
+    let is_settled = matches!(session.payment_status.as_deref(), Some("paid" | "no_payment_required"));
     let late = delivery.event_type == "checkout.session.async_payment_succeeded";
-    let counts = is_payment && !invoice_follows && (is_paid || late);
+    let counts = is_payment && !invoice_follows && (is_settled || late);
     let mut decoded = Decoded::new(if counts { Action::Sale } else { Action::Link });
     decoded.currency = session.currency.as_deref().map(currency).transpose()?;
     decoded.referral = referral_of(session.client_reference_id.as_deref(), metadata_ref(&session.metadata));
     let discounts = session_discounts(&session)?;
-    decoded.sightings.extend(discounts.iter().filter_map(|discount| sighting_of(discount, &seen_of(delivery))));
+    decoded.sightings.extend(discounts.iter().flat_map(|discount| sightings_of(discount, &seen_of(delivery))));
     decoded.own_discounts = discounts.clone();
     if session.payment_status.as_deref() == Some("unpaid") && !late {
         decoded.flags.push("awaiting_payment");
     }
     if counts {
-        let sale = session_sale(delivery, &session, discounts, decoded.referral.clone())?;
+        let is_paid = late || session.payment_status.as_deref() == Some("paid");
+        let sale = session_sale(delivery, &session, is_paid, discounts, decoded.referral.clone())?;
         decoded.facts.push(FactBody::Sale(sale));
         return Ok(decoded);
     }
@@ -151,7 +156,7 @@ fn session_discounts(session: &view::Session) -> Result<Vec<Discount>, ViewError
     let mut found: Vec<Discount> = named.filter(Discount::is_named).collect();
     let details = session.total_details.as_ref();
     for one in details.and_then(|details| details.breakdown.as_ref()).iter().flat_map(|breakdown| &breakdown.discounts) {
-        let mut discount = one.discount.as_ref().map(discount_of).unwrap_or_default();
+        let mut discount = one.discount.as_ref().map(discount_of_ref).unwrap_or_default();
         discount.amount = one.amount.map(|taken| amount("data.object.total_details.breakdown", taken.0)).transpose()?;
         match found.iter_mut().find(|known| known.same_as(&discount)) {
             Some(known) => *known = known.clone().or(&discount),
@@ -162,17 +167,25 @@ fn session_discounts(session: &view::Session) -> Result<Vec<Discount>, ViewError
     if let [only] = found.as_mut_slice()
         && only.amount.is_none()
     {
-        only.amount = details.and_then(|details| details.amount_discount).map(|taken| taken.0);
+        let taken = details.and_then(|details| details.amount_discount);
+        only.amount = taken.map(|taken| amount("data.object.total_details.amount_discount", taken.0)).transpose()?;
     }
     Ok(found)
 }
 
-fn session_sale(delivery: &Delivery, session: &view::Session, discounts: Vec<Discount>, referral: Option<String>) -> Result<Sale, ViewError> {
+fn session_sale(
+    delivery: &Delivery,
+    session: &view::Session,
+    is_paid: bool,
+    discounts: Vec<Discount>,
+    referral: Option<String>,
+) -> Result<Sale, ViewError> {
     let details = session.total_details.as_ref();
     let discount = optional("data.object.total_details.amount_discount", details.and_then(|details| details.amount_discount))?;
     let tax = optional("data.object.total_details.amount_tax", details.and_then(|details| details.amount_tax))?;
     let shipping = optional("data.object.total_details.amount_shipping", details.and_then(|details| details.amount_shipping))?;
     let gross = required("data.object.amount_total", session.amount_total)?;
+    let paid = if is_paid { gross } else { 0 };
     let unnamed = discount > 0 && discounts.is_empty();
     let code = session.currency.as_deref().unwrap_or_default();
     Ok(Sale {
@@ -188,8 +201,8 @@ fn session_sale(delivery: &Delivery, session: &view::Session, discounts: Vec<Dis
         tax,
         shipping,
         gross,
-        paid: gross,
-        net: net_of(gross, tax, shipping, gross),
+        paid,
+        net: net_of(gross, tax, shipping, paid),
         reason: BillingReason::OneTime,
         unnamed_discount: unnamed,
         discount_question: unnamed.then(|| format!("GET /v1/checkout/sessions/{}?expand[]=total_details.breakdown", session.id)),

@@ -28,6 +28,7 @@ pub struct Meta {
 #[serde(default)]
 pub struct CustomData {
     /// Referral key.
+    #[serde(deserialize_with = "super::lenient_text")]
     pub affiliate_ref: Option<String>,
 }
 
@@ -38,6 +39,7 @@ pub struct Data {
     #[serde(rename = "type")]
     pub kind: String,
     /// A number in a string.
+    #[serde(deserialize_with = "super::id_text")]
     pub id: String,
     /// By `kind`.
     pub attributes: Box<RawValue>,

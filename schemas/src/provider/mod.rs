@@ -12,6 +12,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::num::IntErrorKind;
 
 /// A payload that does not say what it must.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,20 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
+/// A text that people set. Numbers become text; anything else is none: no sale is refused for it.
+pub(crate) fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// An id as text, whether it came as text, number or object.
+pub(crate) fn id_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Id::deserialize(deserializer).map(|id| id.0)
+}
+
 /// An amount that is an integer, or (Paddle) a decimal string of an integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Minor(pub i64);
@@ -101,7 +116,11 @@ impl<'de> Deserialize<'de> for Minor {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Minor, E> {
-                text.parse().map(Minor).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                text.parse::<i64>().map(Minor).or_else(|error| match error.kind() {
+                    IntErrorKind::PosOverflow => Ok(Minor(i64::MAX)),
+                    IntErrorKind::NegOverflow => Ok(Minor(i64::MIN)),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                })
             }
         }
         deserializer.deserialize_any(Reader)

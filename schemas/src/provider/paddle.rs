@@ -18,6 +18,7 @@ pub struct Event {
 #[serde(default)]
 pub struct CustomData {
     /// Referral key.
+    #[serde(deserialize_with = "super::lenient_text")]
     pub affiliate_ref: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub struct EventData {
 #[derive(Debug, Default, Deserialize)]
 pub struct Metadata {
     /// Referral key.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::lenient_text")]
     pub affiliate_ref: Option<String>,
 }
 
@@ -79,6 +79,9 @@ pub struct List<T> {
     /// First page.
     #[serde(default = "Vec::new")]
     pub data: Vec<T>,
+    /// It is not the whole list.
+    #[serde(default)]
+    pub has_more: Option<bool>,
 }
 
 /// `{amount}` of a tax.
@@ -93,7 +96,8 @@ pub struct TaxAmount {
 #[derive(Debug, Deserialize)]
 pub struct DiscountAmount {
     /// Minor units.
-    pub amount: Minor,
+    #[serde(default)]
+    pub amount: Option<Minor>,
     /// Which.
     #[serde(default)]
     pub discount: Option<Id>,
@@ -168,7 +172,7 @@ pub struct Invoice {
     pub tax: Option<Minor>,
     pub total_taxes: Option<Vec<TaxAmount>>,
     pub total_discount_amounts: Option<Vec<DiscountAmount>>,
-    pub discount: Option<Discount>,
+    pub discount: Option<DiscountRef>,
     pub discounts: Option<Vec<DiscountRef>>,
     pub subscription: Option<Id>,
     pub subscription_details: Option<SubscriptionDetails>,
@@ -207,7 +211,7 @@ pub struct BreakdownDiscount {
     pub amount: Option<Minor>,
     /// Which.
     #[serde(default)]
-    pub discount: Option<Discount>,
+    pub discount: Option<DiscountRef>,
 }
 
 /// A discount of a session: either member may be null.
@@ -348,7 +352,7 @@ pub struct Subscription {
     pub id: String,
     pub created: Option<i64>,
     pub latest_invoice: Option<Id>,
-    pub discount: Option<Discount>,
+    pub discount: Option<DiscountRef>,
     pub discounts: Option<Vec<DiscountRef>>,
     pub metadata: Option<Metadata>,
 }

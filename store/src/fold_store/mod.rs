@@ -2,6 +2,8 @@
 //!
 //! Calls block; the processor runs them on a thread of its own, readers on the blocking pool.
 
+#[cfg(test)]
+mod conformance;
 mod sqlite;
 mod sqlite_commit;
 
@@ -260,6 +262,10 @@ pub trait FoldStore: Send + Sync {
     fn open_records(&self, vendor: VendorId, outcome: &str, after: Option<u64>, limit: usize) -> Result<Vec<ListedRecord>, FoldStoreError>;
     /// How many records ended how.
     fn outcome_counts(&self, vendor: VendorId, mode: Mode) -> Result<OutcomeCounts, FoldStoreError>;
+    /// The last decision of every vendor that was folded.
+    fn last_sequences(&self) -> Result<Vec<(VendorId, u64)>, FoldStoreError>;
+    /// Whether any purchase was ever booked.
+    fn has_booked(&self) -> Result<bool, FoldStoreError>;
     /// What arrived from a connection, counted since a time.
     fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError>;
     /// Waiting records older than `before`, for the deadline timer.

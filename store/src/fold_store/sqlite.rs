@@ -289,6 +289,20 @@ impl FoldStore for SqliteFoldStore {
         })
     }
 
+    fn last_sequences(&self) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
+        self.read(|connection| {
+            let rows: Vec<(u64, u64)> = connection
+                .prepare_cached("select vendor, max(seq) from decisions group by vendor")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(rows.into_iter().map(|(vendor, seq)| (VendorId(vendor), seq)).collect())
+        })
+    }
+
+    fn has_booked(&self) -> Result<bool, FoldStoreError> {
+        self.read(|connection| Ok(connection.query_row("select exists (select 1 from purchases)", [], |row| row.get(0))?))
+    }
+
     fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError> {
         self.read(|reader| {
             let rows: Vec<(String, i64, i64)> = reader

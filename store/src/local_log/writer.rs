@@ -1,7 +1,7 @@
 //! The writing thread: takes what is queued, writes it in one transaction, answers.
 
 use super::file::{self, MIGRATIONS, PAGE_BYTES};
-use super::{BATCH_BYTES, BATCH_RECORDS};
+use super::LogLimits;
 use crate::event_log::{LogError, NewRecord};
 use crate::sqlite::{SqliteError, open_writer};
 use domain::ids::PARTITIONS;
@@ -31,6 +31,7 @@ type Ends = [u64; PARTITIONS as usize];
 /// State of the thread.
 pub(super) struct Writer {
     path: PathBuf,
+    limits: LogLimits,
     /// None after an input or output error: what the connection holds in memory may differ
     /// from the disk, so the next batch opens the file anew.
     connection: Option<Connection>,
@@ -43,6 +44,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn open(
         path: &Path,
+        limits: LogLimits,
         appended: Arc<Notify>,
         queued_bytes: Arc<AtomicUsize>,
     ) -> Result<Writer, SqliteError> {
@@ -55,6 +57,7 @@ impl Writer {
         let ends = prepare().map_err(|source| SqliteError::Open { path: path.to_owned(), source })?;
         Ok(Writer {
             path: path.to_owned(),
+            limits,
             connection: Some(connection),
             ends,
             max_file_bytes: None,
@@ -69,7 +72,7 @@ impl Writer {
         while let Some(job) = left_over.take().or_else(|| queue.recv().ok()) {
             match job {
                 Job::Append(first) => {
-                    let (batch, next) = drain(first, queue);
+                    let (batch, next) = drain(first, queue, self.limits);
                     left_over = next;
                     self.append(batch);
                 }
@@ -184,13 +187,13 @@ impl Writer {
 
 /// Takes what is queued behind the first append, up to the limits of one transaction. A job
 /// that does not fit is returned.
-fn drain(first: Append, queue: &Receiver<Job>) -> (Vec<Append>, Option<Job>) {
+fn drain(first: Append, queue: &Receiver<Job>, limits: LogLimits) -> (Vec<Append>, Option<Job>) {
     let (mut records, mut bytes) = (first.records.len(), first.bytes);
     let mut batch = vec![first];
-    while records < BATCH_RECORDS && bytes < BATCH_BYTES {
+    while records < limits.group_records && bytes < limits.group_bytes {
         match queue.try_recv() {
             Ok(Job::Append(append))
-                if records + append.records.len() <= BATCH_RECORDS && bytes + append.bytes <= BATCH_BYTES =>
+                if records + append.records.len() <= limits.group_records && bytes + append.bytes <= limits.group_bytes =>
             {
                 records += append.records.len();
                 bytes += append.bytes;

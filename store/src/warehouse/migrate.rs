@@ -39,6 +39,13 @@ impl Warehouse {
         self.within("creating the database", self.config.insert_timeout, client.query_raw(&sql).execute()).await
     }
 
+    /// Whether it holds any purchase, of whatever vendor.
+    pub async fn has_purchases(&self) -> Result<bool, WarehouseError> {
+        let sql = Sql::new("SELECT toUInt32(count()) FROM (SELECT 1 FROM purchases LIMIT 1)");
+        let rows: Vec<u32> = self.fetch("looking whether there is anything", &sql).await?;
+        Ok(rows.first().copied().unwrap_or(0) > 0)
+    }
+
     async fn applied_version(&self) -> Result<u32, WarehouseError> {
         let sql = Sql::new("SELECT max(version) FROM schema_migrations");
         let rows: Vec<u32> = self.fetch("reading the schema version", &sql).await?;

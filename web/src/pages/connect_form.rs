@@ -1,10 +1,14 @@
 //! The connect form: what was typed, and whether it has the shape of a Stripe secret.
 
-use crate::backend::{FieldError, Secret, StripeForm};
+use crate::backend::{FieldError, Secret, StripeForm, VendorView};
 use serde::Deserialize;
 
 /// Longest value of a field, in bytes.
 const MAX_FIELD_BYTES: usize = 255;
+/// Longest name of a workspace, in characters; its slug is not longer.
+const MAX_NAME_CHARACTERS: usize = 60;
+/// First parts of addresses that are no workspace.
+const NO_WORKSPACES: [&str; 7] = ["api", "assets", "healthz", "metrics", "open", "readyz", "webhooks"];
 
 /// As posted.
 #[derive(Clone, Default, Deserialize)]
@@ -20,14 +24,15 @@ pub(crate) struct TypedForm {
 }
 
 impl TypedForm {
-    /// Checks the shape only; the backend checks the rest.
+    /// Checks the shape only; the backend checks the rest. `beside`: the form stands in the demo and opens a
+    /// workspace beside these.
     ///
     /// # Errors
     /// Every field that has to be changed.
-    pub fn checked(&self, needs_workspace: bool) -> Result<StripeForm, Vec<FieldError>> {
+    pub fn checked(&self, beside: Option<&[VendorView]>) -> Result<StripeForm, Vec<FieldError>> {
         let (workspace, secret, key) = (self.workspace.trim(), self.secret.trim(), self.key.trim());
         let checks = [
-            ("workspace", if needs_workspace { workspace_problem(workspace) } else { None }),
+            ("workspace", beside.and_then(|vendors| workspace_problem(workspace, vendors))),
             ("secret", secret_problem(secret)),
             ("key", key_problem(key)),
         ];
@@ -41,18 +46,33 @@ impl TypedForm {
             return Err(errors);
         }
         Ok(StripeForm {
-            workspace: needs_workspace.then(|| workspace.to_owned()),
+            workspace: beside.map(|_| slug(workspace)),
+            workspace_name: beside.map(|_| workspace.to_owned()),
             secret: Secret(secret.to_owned()),
             key: (!key.is_empty()).then(|| Secret(key.to_owned())),
         })
     }
 }
 
-fn workspace_problem(name: &str) -> Option<&'static str> {
+/// The name as it stands in addresses: `Tiny Tools` becomes `tiny-tools`. Empty if nothing of it can.
+fn slug(name: &str) -> String {
+    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+fn workspace_problem(name: &str, vendors: &[VendorView]) -> Option<&'static str> {
+    let slug = slug(name);
+    let taken = vendors.iter().find(|vendor| vendor.slug == slug);
     if name.is_empty() {
         Some("Give the workspace a name, for example that of your product.")
-    } else if name.chars().count() > 60 {
+    } else if name.chars().count() > MAX_NAME_CHARACTERS {
         Some("Use at most 60 characters.")
+    } else if slug.is_empty() {
+        Some("Use at least one letter from a to z or a digit: the name becomes part of addresses.")
+    } else if NO_WORKSPACES.contains(&slug.as_str()) || taken.is_some_and(|vendor| vendor.is_demo) {
+        Some("This name belongs to the application. Choose another one.")
+    } else if taken.is_some() {
+        Some("There is a workspace of this name already. Open it to add a secret, or choose another name.")
     } else {
         None
     }
@@ -101,7 +121,13 @@ mod tests {
     fn problems(workspace: &str, secret: &str, key: &str) -> Vec<String> {
         let typed =
             TypedForm { csrf: String::new(), workspace: workspace.into(), secret: secret.into(), key: key.into() };
-        typed.checked(true).err().unwrap_or_default().into_iter().map(|error| error.field).collect()
+        let vendor = |slug: &str, is_demo| VendorView {
+            slug: slug.into(),
+            name: slug.into(),
+            is_demo,
+            time_zone: "UTC".into(),
+        };
+        typed.checked(Some(&[vendor("demo", true), vendor("my-shop", false)])).err().unwrap_or_default().into_iter().map(|error| error.field).collect()
     }
 
     #[test]
@@ -115,5 +141,15 @@ mod tests {
             problems(&"a".repeat(61), "whsec_0123456789", &format!("rk_{}", "a".repeat(300))),
             ["workspace", "key"]
         );
+    }
+
+    #[test]
+    fn a_name_becomes_part_of_addresses() {
+        for (name, address) in [("Tiny Tools", "tiny-tools"), (" Café 2.0! ", "caf-2-0"), ("日本", ""), ("A_B", "a-b")] {
+            assert_eq!(slug(name), address);
+        }
+        for name in ["Demo", "my shop", "API", "日本"] {
+            assert_eq!(problems(name, "whsec_0123456789", ""), ["workspace"], "{name}");
+        }
     }
 }

@@ -98,7 +98,8 @@ async fn connect(
     })?;
     visitor.check_form(&typed.csrf)?;
     let here = visitor.locate(&app, &vendor, None).await?;
-    let errors = match typed.checked(here.vendor.is_demo) {
+    let beside = here.vendor.is_demo.then_some(visitor.session.vendors.as_slice());
+    let errors = match typed.checked(beside) {
         Err(errors) => errors,
         Ok(form) => match app.backend.connect_stripe(&visitor.cookie, &vendor, form).await {
             Ok(connected) => {

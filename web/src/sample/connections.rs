@@ -36,13 +36,12 @@ pub(super) fn acme(now: Timestamp) -> Vec<(String, ConnectionView)> {
 
 /// The slug and the connection that a form makes.
 pub(super) fn connect(vendor: &str, form: &StripeForm) -> Result<(String, ConnectionView), FormError> {
-    let StripeForm { workspace, secret, key } = form;
+    let StripeForm { workspace, secret, key, .. } = form;
     if secret.0 == "whsec_already_used_elsewhere" {
         let message = "This secret already belongs to another workspace.".into();
         return Err(FormError::Fields(vec![FieldError { field: "secret".into(), message }]));
     }
-    let name = workspace.as_deref().unwrap_or(vendor).to_lowercase();
-    let slug: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let slug = workspace.as_deref().unwrap_or(vendor).to_owned();
     let masked = |text: &str| format!("{}…{}", &text[..6.min(text.len())], &text[text.len().saturating_sub(4)..]);
     let view = ConnectionView {
         provider: Provider::Stripe,

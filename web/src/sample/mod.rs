@@ -150,7 +150,7 @@ impl Backend for SampleBackend {
         let mut state = self.check(cookie, vendor)?;
         let (slug, connection) = connections::connect(vendor, &form)?;
         if !state.vendors.iter().any(|view| view.slug == slug) {
-            let name = form.workspace.unwrap_or_else(|| slug.clone());
+            let name = form.workspace_name.unwrap_or_else(|| slug.clone());
             state.vendors.push(VendorView { slug: slug.clone(), name, is_demo: false, time_zone: TIME_ZONE.into() });
         }
         state.connections.push((slug.clone(), connection.clone()));

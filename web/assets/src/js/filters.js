@@ -9,4 +9,9 @@ export function startFilters() {
     const filtered = [...body.keys()].some((name) => name !== "mode");
     document.getElementById("filters-clear").hidden = !filtered;
   });
+  // Enter in a field is a change and a submit: both lead to one address, which goes into the history once.
+  document.addEventListener("htmx:before:history:update", (event) => {
+    const { path } = event.detail.history;
+    if (new URL(path, location.href).href === location.href) event.preventDefault();
+  });
 }

@@ -1,0 +1,19 @@
+//! The payment rules, one test each: what an event of a provider must come to in the ledger.
+//! Every case is folded in many orders and repeatedly, and must always end alike.
+
+#[path = "rules/attribution.rs"]
+mod attribution;
+#[path = "rules/kit.rs"]
+mod kit;
+#[path = "rules/lemon_squeezy.rs"]
+mod lemon_squeezy;
+#[path = "rules/objects.rs"]
+mod objects;
+#[path = "rules/paddle.rs"]
+mod paddle;
+#[path = "rules/sales.rs"]
+mod sales;
+#[path = "rules/shapes.rs"]
+mod shapes;
+#[path = "rules/takebacks.rs"]
+mod takebacks;

@@ -1,0 +1,10 @@
+//! The real binary as a process of its own, through its public doors: what a stranger would try.
+
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/decisions.rs"]
+mod decisions;
+#[path = "it/instance.rs"]
+mod instance;
+#[path = "it/operating.rs"]
+mod operating;

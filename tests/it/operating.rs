@@ -1,0 +1,97 @@
+//! Starting, stopping, looking after.
+
+use crate::instance::{Instance, binary, maya, session};
+use serde_json::json;
+use std::process::Command;
+
+#[tokio::test]
+async fn kill_and_start_again_keeps_everything() {
+    let mut it = Instance::start().await;
+    let acme = it.vendor("acme", maya()).await;
+    it.deliver(&acme, &session("kept", json!({})).to_string()).await;
+    acme.settle().await;
+    it.kill_and_restart().await;
+    let key = it.product.socket().post("/v1/api-keys", &json!({"vendor": "acme", "mode": "test", "name": "again"})).await.unwrap();
+    let api = corpus::client::JsonApi::new(it.http.clone(), it.product.url(), key["key"].as_str().unwrap());
+    assert_eq!(api.get(&["purchases", "pi:pi_kept"], &[]).await.unwrap()["affiliate"], "aff_maya");
+    assert!(it.command(&["doctor"]).await.1.contains("OK"));
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics_answer() {
+    let it = Instance::start().await;
+    let acme = it.vendor("acme", maya()).await;
+    it.deliver(&acme, &session("metric", json!({})).to_string()).await;
+    acme.settle().await;
+    for path in ["healthz", "readyz"] {
+        assert_eq!(it.get(&format!("{}/{path}", it.product.url())).await.status, 200, "{path}");
+    }
+    let metrics = it.get(&format!("{}/metrics", it.product.url())).await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(text.contains("at_ingest_requests_total{") && text.contains("at_fold_records_total{"), "{text}");
+    assert!(!text.contains("acme"), "no vendor in a metric");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_and_a_taken_port_are_refused_in_words() {
+    let it = Instance::start().await;
+    let start = |port: &str, folder: &std::path::Path| {
+        let output = Command::new(binary()).arg("run").env("DATA_DIR", folder).env("PORT", port).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let second = start("0", &it.data_dir());
+    assert!(second.contains("another affilitrack process") || second.contains("lock"), "{second}");
+    let taken = it.product.url().rsplit(':').next().unwrap().to_owned();
+    let other = tempfile::tempdir().unwrap();
+    let words = start(&taken, &other.path().join("data"));
+    assert!(words.contains(&taken) && words.contains("taken"), "{words}");
+}
+
+#[test]
+fn a_data_folder_of_another_format_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("format-version"), "99\n").unwrap();
+    let output = Command::new(binary()).arg("run").env("DATA_DIR", &data).env("PORT", "0").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains("99") && words.contains("newer"), "{words}");
+}
+
+#[test]
+fn all_problems_of_a_configuration_are_reported_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("affilitrack.toml");
+    std::fs::write(&file, "[server]\nlisten = \"nowhere\"\n[edge]\nmax_body_bites = 3\n").unwrap();
+    let output = Command::new(binary()).args(["check-config", "--config"]).arg(&file).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && words.contains("server.listen") && words.contains("max_body_bites"), "{words}");
+}
+
+#[tokio::test]
+async fn no_personal_data_and_no_secret_is_in_any_file() {
+    let it = Instance::start().await;
+    let acme = it.vendor("acme", maya()).await;
+    it.deliver(&acme, &session("private", json!({})).to_string()).await;
+    acme.settle().await;
+    let data_dir = it.data_dir();
+    assert!(it.product.stop().await.unwrap(), "stops in order");
+    let mut folders = vec![data_dir];
+    let mut looked_at = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            looked_at += 1;
+            for needle in ["somebody@example.com", "Some Body", crate::instance::SECRET] {
+                assert!(!bytes.windows(needle.len()).any(|window| window == needle.as_bytes()), "{needle} is in {}", path.display());
+            }
+        }
+    }
+    assert!(looked_at > 5);
+}

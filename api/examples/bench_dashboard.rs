@@ -181,8 +181,8 @@ impl Bench {
         assert!(rows.len() >= DAYS as usize, "{} rows", rows.len());
     }
 
-    /// The page's four queries as they are, at once, without anything around them.
-    async fn four(&self) {
+    /// The page's four queries as they are, without anything around them: all at once, or one.
+    async fn queries(&self, only: Option<usize>) {
         let position = self.position();
         let local = LocalRange::new(&self.range).unwrap();
         let groupings = vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, local.natural_bucket())];
@@ -190,13 +190,19 @@ impl Bench {
         let before =
             LedgerSummary { range: Some(local.preceding().unwrap()), groupings: vec![Grouping::Everything] };
         let feed = PurchasesPage { limit: 20, ..PurchasesPage::default() };
-        tokio::try_join!(
-            self.warehouse.read(&self.scope, &position, &now),
-            self.warehouse.read(&self.scope, &position, &before),
-            self.warehouse.read(&self.scope, &position, &feed),
-            self.warehouse.read(&self.scope, &position, &PurchaseOutcomes),
-        )
-        .unwrap();
+        let is_wanted = |place: usize| only.is_none_or(|wanted| wanted == place);
+        tokio::join!(
+            self.read(is_wanted(0), &position, &now),
+            self.read(is_wanted(1), &position, &before),
+            self.read(is_wanted(2), &position, &feed),
+            self.read(is_wanted(3), &position, &PurchaseOutcomes),
+        );
+    }
+
+    async fn read<Q: ScopedQuery>(&self, is_wanted: bool, position: &store::warehouse::Watermark, query: &Q) {
+        if is_wanted {
+            self.warehouse.read(&self.scope, position, query).await.unwrap();
+        }
     }
 
     async fn once(&self, way: usize) -> Duration {
@@ -210,14 +216,23 @@ impl Bench {
         match way {
             0 => self.bare().await,
             1 | 2 => self.dashboard().await,
-            _ => self.four().await,
+            3 => self.queries(None).await,
+            _ => self.queries(Some(way - 4)).await,
         }
         started.elapsed()
     }
 }
 
-const WAYS: [&str; 4] =
-    ["bare SELECT: sums per day", "dashboard, nothing kept", "dashboard, kept answers", "the page's 4 queries bare, at once"];
+const WAYS: [&str; 8] = [
+    "bare SELECT: sums per day",
+    "dashboard, nothing kept",
+    "dashboard, kept answers",
+    "the page's 4 queries bare, at once",
+    "  query 1 alone: figures of the range",
+    "  query 2 alone: the range before",
+    "  query 3 alone: newest purchases",
+    "  query 4 alone: outcomes",
+];
 
 #[tokio::main]
 async fn main() {
@@ -228,7 +243,7 @@ async fn main() {
     let bench = build(folder.path(), warehouse).await;
     println!("{} in {} ms", data::SUMMARY, started.elapsed().as_millis());
     tokio::time::sleep(REST).await;
-    let mut times: [Vec<u64>; 4] = Default::default();
+    let mut times = WAYS.map(|_| Vec::new());
     for repetition in 0..WARM_UP + repetitions {
         for turn in 0..WAYS.len() {
             let way = (turn + repetition) % WAYS.len();
@@ -243,7 +258,7 @@ async fn main() {
     engine.shutdown().await.unwrap();
 }
 
-fn report(times: &mut [Vec<u64>; 4], repetitions: usize) {
+fn report(times: &mut [Vec<u64>; WAYS.len()], repetitions: usize) {
     let milli = |micros: i64| format!("{}{}.{:02} ms", if micros < 0 { "-" } else { "" }, micros.abs() / 1000, micros.abs() % 1000 / 10);
     let mut quantiles = Vec::new();
     for (way, times) in WAYS.iter().zip(times) {

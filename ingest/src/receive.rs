@@ -143,7 +143,26 @@ async fn accept(
     append_delivery(edge, &endpoint, minimised, received_at).await
 }
 
-/// Reads the body up to the limit. What was announced as too large is not read at all.
+/// How much of a body that is too large is read and thrown away, and for how long: a client
+/// that is still writing when the connection closes never sees the answer.
+const DISCARD_LIMIT: usize = 16 << 20;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn discard(mut body: Body) {
+    let mut left = DISCARD_LIMIT;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whether it ended or ran out of time, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, rest).await;
+}
+
+/// Reads the body up to the limit. Of what is too large nothing is kept.
 async fn read_body(
     body: Body,
     headers: &HeaderMap,
@@ -152,6 +171,7 @@ async fn read_body(
 ) -> Result<Bytes, Refusal> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > limit as u64) {
+        discard(body).await;
         return Err(Refusal::TooLarge { limit });
     }
     match tokio::time::timeout(BODY_TIMEOUT, collect_body(body, limit, reservation)).await {
@@ -168,6 +188,8 @@ async fn collect_body(mut body: Body, limit: usize, reservation: &mut Reservatio
         let frame = frame.map_err(|error| Refusal::Incomplete(error.to_string()))?;
         let Ok(piece) = frame.into_data() else { continue };
         if first.len().max(joined.len()) + piece.len() > limit {
+            drop((first, joined));
+            discard(body).await;
             return Err(Refusal::TooLarge { limit });
         }
         reservation.grow(piece.len()).map_err(|_| Refusal::NoRoom)?;

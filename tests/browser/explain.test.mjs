@@ -98,7 +98,8 @@ step('the lines sum up to the figures', async () => {
 step('what was rejected, waits, or is organic says why', async () => {
   for (const [key, headline] of [
     ['inv:in_demo_5', /^No commission is paid: bought their own subscription Rejected/],
-    ['inv:in_demo_wait_0', /^Not decided yet.* Waiting/],
+    ['inv:in_demo_9', /^Maya Torres earns nothing for code MAYA20, because the payment was taken back Credited/],
+    ['inv:in_demo_wait_0', /^Not decided yet: waiting for the provider to say which code it was Waiting/],
     ['pi:pi_demo_once_1', /^Nobody brought this purchase, so nobody is paid for it Organic/],
   ]) {
     assert.equal((await open(key)).status(), 200)

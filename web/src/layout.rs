@@ -97,6 +97,8 @@ pub struct Layout {
     pub as_of: String,
     /// Where *Connect Stripe* leads.
     pub connect_href: String,
+    /// The banner of the demo leads there too; not where the form is.
+    pub has_connect_button: bool,
     /// The chart's script is needed.
     pub has_chart: bool,
     /// Embedded style sheet.
@@ -139,6 +141,7 @@ impl Layout {
             live_url: Link::to(&[slug, "live"]).with("mode", mode.name()).build(),
             as_of: String::new(),
             connect_href: connect_link(visitor, &here.vendor),
+            has_connect_button: section != Section::Connections,
             has_chart: false,
             style: assets::STYLE_CSS,
             script: assets::APP_JS,

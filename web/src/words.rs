@@ -39,8 +39,15 @@ pub fn line_kind(kind: &str) -> String {
     }
 }
 
-/// A word of the program as people write it: `attribution_pending` becomes `Attribution
-/// pending`. What is already a sentence stays as it is.
+/// What a delivery did: `no effect nothing to count` becomes `No effect: nothing to count`.
+pub fn delivery_outcome(text: &str) -> String {
+    let outcomes = ["no effect", "ignored", "waiting", "refused"];
+    let parts = outcomes.iter().find_map(|outcome| Some((*outcome, text.strip_prefix(outcome)?.strip_prefix(' ')?)));
+    parts.map_or_else(|| sentence(text), |(outcome, reason)| format!("{}: {reason}", sentence(outcome)))
+}
+
+/// A word of the program as people write it: `credit_note` becomes `Credit note`. What is already a sentence stays
+/// as it is.
 pub fn sentence(word: &str) -> String {
     let text = phrase(word);
     let mut letters = text.chars();
@@ -49,7 +56,16 @@ pub fn sentence(word: &str) -> String {
 
 /// The same inside a sentence.
 pub fn phrase(word: &str) -> String {
-    if word.contains(' ') { word.to_owned() } else { word.replace('_', " ") }
+    match word {
+        "attribution_pending" => "waiting for the provider to say which code it was".into(),
+        "ambiguous_coupon" => "several affiliates share this coupon".into(),
+        "multi_affiliate" => "codes of several affiliates".into(),
+        "link_and_code_disagree" => "link and code disagree".into(),
+        "history_unknown" => "earlier payments are not known".into(),
+        "void_after_paid" => "voided after it was paid".into(),
+        _ if word.contains(' ') => word.to_owned(),
+        _ => word.replace('_', " "),
+    }
 }
 
 #[cfg(test)]
@@ -58,10 +74,14 @@ mod tests {
 
     #[test]
     fn unknown_words_are_still_readable() {
-        assert_eq!(sentence("attribution_pending"), "Attribution pending");
+        assert_eq!(sentence("attribution_pending"), "Waiting for the provider to say which code it was");
+        assert_eq!(sentence("never_seen_before"), "Never seen before");
         assert_eq!(sentence("Waiting for Stripe to tell us inv_1"), "Waiting for Stripe to tell us inv_1");
         assert_eq!(sentence(""), "");
         assert_eq!(line_kind("credit_note"), "Credit note");
+        assert_eq!(delivery_outcome("no effect nothing to count"), "No effect: nothing to count");
+        assert_eq!(delivery_outcome("counted"), "Counted");
+        assert_eq!(delivery_outcome("waiting"), "Waiting");
         assert_eq!(sale_kind("first"), "First payment");
     }
 }

@@ -332,3 +332,21 @@ fn manual_line(place: Place, vendor: VendorId, adjust: &Adjust) -> LedgerLine {
         rule_rev: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(partition: u16, offset: u64) -> Place {
+        Place { partition, offset, at: Timestamp(0) }
+    }
+
+    #[test]
+    fn numbers_are_unique_also_where_a_retry_makes_many() {
+        let numbers = |place: Place| (0..NUMBERS_PER_RECORD).map(move |n| place.number(n).unwrap());
+        let all: BTreeSet<u64> = [place(0, 0), place(1, 0), place(PARTITIONS - 1, 0), place(0, 1)].into_iter().flat_map(numbers).collect();
+        assert_eq!(all.len() as u64, 4 * NUMBERS_PER_RECORD);
+        assert!(place(0, 0).number(NUMBERS_PER_RECORD).is_err(), "rather stop than give a number twice");
+        assert!(place(0, (1 << 35) - 2).number(0).unwrap() < 1 << 53);
+    }
+}

@@ -128,7 +128,7 @@ impl Shelf<'_, '_> {
         }
         let decides = discount.code.is_none() && mapping.is_none();
         if discount.code.is_none() || discount.coupon.is_none() {
-            self.ask(format!("GET /v1/promotion_codes/{id}"), decides, known)?;
+            self.ask(format!("GET /v1/promotion_codes/{id}"), decides, known, refs)?;
         }
         refs.insert(key);
         Ok(())
@@ -155,14 +155,15 @@ impl Shelf<'_, '_> {
             discount.code = discount.code.take().or_else(|| mapping.code.clone());
         }
         if discount.code.is_none() && self.provider == Provider::Paddle {
-            self.ask(format!("GET /discounts/{id}"), mapping.is_none(), known)?;
+            self.ask(format!("GET /discounts/{id}"), mapping.is_none(), known, refs)?;
         }
         refs.insert(key);
         Ok(())
     }
 
-    /// Asks for the text of a code, once.
-    fn ask(&self, request: String, decides: bool, known: &mut Known) -> Result<(), StateError> {
+    /// Asks for the text of a code, once. A better answer may still come after a refusal.
+    fn ask(&self, request: String, decides: bool, known: &mut Known, refs: &mut BTreeSet<String>) -> Result<(), StateError> {
+        refs.insert(format!("ask:{request}"));
         let answer = self.context.catalogue.answer(&request)?;
         known.refused = decides && answer.as_ref().is_some_and(|answer| answer.refused.is_some());
         let question = answer.is_none().then_some(Question { request, about: "the text of a code" });

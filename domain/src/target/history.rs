@@ -6,7 +6,7 @@ use crate::decision::SetConnection;
 use crate::fact::*;
 use crate::ids::{Provider, Timestamp};
 use crate::story::Story;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where one sale stands.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(super) struct Place {
 pub(super) struct Histories {
     places: Vec<Place>,
     pub groups: BTreeMap<String, Vec<usize>>,
+    /// Questions whose answers decide, whether they are known yet or not: a better one may come.
+    pub requests: BTreeSet<String>,
 }
 
 impl Histories {
@@ -54,10 +56,11 @@ pub(super) fn histories(
             groups.entry(subscription.clone()).or_default().push(index);
         }
     }
+    let mut requests = BTreeSet::new();
     let mut places: Vec<Place> = sold.iter().map(|(_, sale)| single(sale)).collect();
     for (subscription, members) in &groups {
         let first_sale = &sold[members[0]].1;
-        let known = known_history(story, subscription, first_sale, connection, context)?;
+        let known = known_history(story, subscription, first_sale, connection, context, &mut requests)?;
         let first_paid = members.iter().copied().find(|index| sold[*index].1.paid > 0);
         let first_paid_at = known
             .first_paid
@@ -78,7 +81,7 @@ pub(super) fn histories(
             };
         }
     }
-    Ok(Histories { places, groups })
+    Ok(Histories { places, groups, requests })
 }
 
 fn single(sale: &Sale) -> Place {
@@ -118,6 +121,7 @@ fn known_history(
     first_sale: &Sale,
     connection: Option<&SetConnection>,
     context: &Context<'_>,
+    requests: &mut BTreeSet<String>,
 ) -> Result<Known, StateError> {
     let created = story.facts.iter().find_map(|(body, _)| match body {
         FactBody::Subscription(known) if known.id == subscription => known.created,
@@ -136,6 +140,7 @@ fn known_history(
         request: format!("GET /v1/invoices?subscription={subscription}&status=paid&limit=100"),
         about: "which payment of a subscription was the first",
     };
+    requests.insert(question.request.clone());
     match context.catalogue.answer(&question.request)? {
         Some(answer) if answer.refused.is_none() => {
             known.complete = true;

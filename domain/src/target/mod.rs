@@ -191,6 +191,7 @@ pub fn target(story: &Story, context: &Context<'_>) -> Result<StoryTarget, State
         }
         result.purchases.push(purchase);
     }
+    result.refs.extend(histories.requests.iter().map(|request| format!("ask:{request}")));
     result.refs.extend(result.questions.iter().map(|question| format!("ask:{}", question.request)));
     result.refs.extend(sold.iter().filter_map(|(_, sale)| sale.discount_question.as_ref()).map(|request| format!("ask:{request}")));
     Ok(result)

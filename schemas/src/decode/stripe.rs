@@ -202,6 +202,8 @@ fn decode_intent(object: &RawValue) -> Result<Decoded, ViewError> {
     decoded.currency = Some(currency(&intent.currency)?);
     let mut names = vec![Alias::new("pi", &intent.id)];
     names.extend(alias("ch", &intent.latest_charge));
+    let charges = intent.charges.iter().flat_map(|list| &list.data).filter(|charge| !charge.id.is_empty());
+    names.extend(charges.map(|charge| Alias::new("ch", &charge.id)).filter(|name| Some(name) != alias("ch", &intent.latest_charge).as_ref()));
     names.extend(alias("inv", &intent.invoice));
     link_with_referral(&mut decoded, names, &intent.metadata);
     Ok(decoded)

@@ -277,6 +277,8 @@ pub struct PaymentIntent {
     pub id: String,
     pub currency: String,
     pub latest_charge: Option<Id>,
+    /// Before 2022-11-15, in place of `latest_charge`.
+    pub charges: Option<List<Named>>,
     pub invoice: Option<Id>,
     pub metadata: Option<Metadata>,
 }

@@ -161,8 +161,11 @@ fn a_discount_without_a_code_is_a_coupon() {
     let named = answer(Provider::Paddle, request, json!({"data": {"id": "dsc_1", "code": "MAYA20"}}));
     let row = only(&[map_text("maya20", 1)], &[sold.clone(), named]);
     assert_eq!((row.affiliate, row.how, row.code.as_deref()), (Some(1), Some("promotion_code"), Some("MAYA20")));
-    let row = only(&[], &[sold, refusal(Provider::Paddle, request)]);
+    let row = only(&[], &[sold.clone(), refusal(Provider::Paddle, request)]);
     assert_eq!((row.affiliate, row.how, row.flags), (None, None, vec!["attribution_pending"]));
+    let unnamed = answer(Provider::Paddle, request, json!({"data": {"id": "dsc_1", "code": null}}));
+    let row = only(&[], &[sold, refusal(Provider::Paddle, request), unnamed]);
+    assert_eq!((row.how, row.flags), (Some("none"), vec![]), "an answer beats a refusal, in either order");
 }
 
 #[test]

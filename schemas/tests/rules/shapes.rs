@@ -118,6 +118,17 @@ fn an_invoice_paid_out_of_band_names_its_invoice() {
 }
 
 #[test]
+fn an_old_payment_intent_lists_its_charges() {
+    let intent = json!({"id": "pi_cs_1", "currency": "usd", "charges": {"data": [{"id": "ch_0", "object": "charge"}, {"id": "ch_1", "object": "charge"}]}});
+    let row = only(&[], &[
+        stripe_version("payment_intent.succeeded", 1, Some("2020-08-27"), intent),
+        stripe("checkout.session.completed", 2, session("cs_1", 0, 800)),
+        stripe("refund.created", 9, refund("re_1", 9, 300, "succeeded", Some("ch_1"), None)),
+    ]);
+    assert_eq!(row.reversed, 300);
+}
+
+#[test]
 fn what_people_put_into_metadata_never_refuses_a_sale() {
     for odd in [json!(42), json!(null), json!(true), json!(["x"]), json!({"a": 1})] {
         let row = only(&[map_link("42", 2)], &[stripe("invoice.paid", 1, with(manual("in_1", 0, 500), json!({"metadata": {"affiliate_ref": odd}})))]);

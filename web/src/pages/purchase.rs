@@ -141,16 +141,24 @@ impl PurchaseBody {
 fn headline(explanation: &Explanation) -> String {
     use domain::line::PurchaseOutcome as Outcome;
     let item = &explanation.purchase;
-    let commission = Money::new(item.commission, item.currency);
     let reason = if item.reason.is_empty() { String::new() } else { format!(": {}", words::phrase(&item.reason)) };
     match item.outcome {
-        Outcome::Credited if item.code_text.is_empty() => format!("{} earns {commission}", item.affiliate_name),
-        Outcome::Credited => format!("{} earns {commission} for code {}", item.affiliate_name, item.code_text),
+        Outcome::Credited => credited(item),
         Outcome::Organic => "Nobody brought this purchase, so nobody is paid for it".into(),
         Outcome::Rejected => format!("No commission is paid{reason}"),
         Outcome::Waiting => format!("Not decided yet{reason}"),
         Outcome::Merged => format!("Counted as part of another purchase{reason}"),
     }
+}
+
+fn credited(item: &PurchaseItem) -> String {
+    let code = if item.code_text.is_empty() { String::new() } else { format!(" for code {}", item.code_text) };
+    let (amount, because) = match item.commission {
+        0 if item.net != 0 && item.reversed >= item.net => ("nothing".into(), ", because the payment was taken back"),
+        0 => ("nothing".into(), ""),
+        minor => (Money::new(minor, item.currency).to_string(), ""),
+    };
+    format!("{} earns {amount}{code}{because}", item.affiliate_name)
 }
 
 fn event_row(event: &ExplainedEvent, zone: &str) -> EventRow {
@@ -160,7 +168,7 @@ fn event_row(event: &ExplainedEvent, zone: &str) -> EventRow {
         created: times::moment(event.created, zone),
         created_machine: times::machine(event.created),
         offset: event.offset,
-        outcome: words::sentence(&event.outcome),
+        outcome: words::delivery_outcome(&event.outcome),
     }
 }
 

@@ -67,7 +67,13 @@ impl PurchaseRow {
             gross: money(item.gross),
             reversed: money(item.reversed.saturating_neg()),
             commission: money(item.commission),
-            flags: item.flags.iter().map(|flag| words::sentence(flag)).collect(),
+            flags: item
+                .flags
+                .iter()
+                // The reason is told already.
+                .filter(|flag| **flag != item.reason)
+                .map(|flag| words::sentence(flag))
+                .collect(),
         }
     }
 

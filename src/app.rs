@@ -55,8 +55,6 @@ pub struct App {
     pub control: Arc<dyn ControlStore>,
     /// The warehouse.
     pub warehouse: Warehouse,
-    /// The embedded engine, unless a server is configured.
-    pub engine: Option<Engine>,
     /// The live signal.
     pub live: Arc<LiveHub>,
     /// Answers that are still true.
@@ -93,8 +91,9 @@ impl WatermarkSource for LiveWatermarks {
 }
 
 impl App {
-    /// Opens all stores and builds all services. Nothing runs and nothing listens yet.
-    pub async fn build(config: Config) -> anyhow::Result<App> {
+    /// Opens all stores and builds all services. Nothing runs and nothing listens yet. The
+    /// embedded engine, if one was started, is the caller's to shut down last.
+    pub async fn build(config: Config) -> anyhow::Result<(App, Option<Engine>)> {
         let clock: Clock = system_clock();
         let folder = DataFolder::open(&config.data.dir)?;
         crate::socket::refuse_second_process(&folder.socket())?;
@@ -144,7 +143,6 @@ impl App {
             fold,
             control,
             warehouse,
-            engine,
             live,
             cache,
             ledger,
@@ -158,7 +156,7 @@ impl App {
             asked: Arc::default(),
         };
         app.load_directory().await?;
-        Ok(app)
+        Ok((app, engine))
     }
 
     /// Reads endpoints, secrets and hash keys into memory, unless they were read since the last
@@ -210,8 +208,12 @@ fn log_limits(config: &Config) -> LogLimits {
 }
 
 fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<LiveHub> {
-    let visible = (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect::<anyhow::Result<Vec<_>>>()?;
-    let forget = move |signal: &store::live::LiveSignal| cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset);
+    let visible = (0..PARTITIONS)
+        .map(|partition| Ok((partition, fold.visible(partition)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let forget = move |signal: &store::live::LiveSignal| {
+        cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset)
+    };
     Ok(LiveHub::new(visible, Box::new(forget)))
 }
 

@@ -39,9 +39,14 @@ pub async fn connect(socket: &Path, arguments: ConnectArgs) -> anyhow::Result<()
     };
     let has_key = request.key.is_some();
     let answer: ConnectAnswer = call(socket, Method::POST, "/v1/connect", Some(&request)).await?;
-    println!("Workspace {} is connected. Give the provider this endpoint URL:\n\n  {}\n", answer.vendor, answer.endpoint_url);
+    println!(
+        "Workspace {} is connected. Give the provider this endpoint URL:\n\n  {}\n",
+        answer.vendor, answer.endpoint_url
+    );
     if !has_key {
-        println!("Without a restricted key nothing can be looked up: codes that events do not name stay waiting. Add one with --key.");
+        println!(
+            "Without a restricted key nothing can be looked up: codes that events do not name stay waiting. Add one with --key."
+        );
     }
     Ok(())
 }
@@ -52,14 +57,18 @@ pub async fn decide(socket: &Path, arguments: DecideArgs) -> anyhow::Result<()> 
     if arguments.file.as_os_str() == "-" {
         std::io::stdin().take(MAX_FILE_BYTES).read_to_string(&mut text).context("standard input")?;
     } else {
-        let file = std::fs::File::open(&arguments.file).with_context(|| format!("cannot read {}", arguments.file.display()))?;
+        let file = std::fs::File::open(&arguments.file)
+            .with_context(|| format!("cannot read {}", arguments.file.display()))?;
         file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
     }
-    let content: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", arguments.file.display()))?;
+    let content: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", arguments.file.display()))?;
     let in_file = content["vendor"].as_str().map(str::to_owned);
-    let vendor = arguments.vendor.or(in_file).context("whose decisions? Add --vendor, or a member `vendor` to the file")?;
+    let vendor =
+        arguments.vendor.or(in_file).context("whose decisions? Add --vendor, or a member `vendor` to the file")?;
     let decisions = if content.is_array() { content } else { content["decisions"].clone() };
-    let answer: DecideAnswer = call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor, decisions })).await?;
+    let answer: DecideAnswer =
+        call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor, decisions })).await?;
     println!("Decisions {} to {} are in force.", answer.first_seq, answer.last_seq);
     Ok(())
 }
@@ -133,22 +142,33 @@ fn or_none(value: &Value) -> String {
 pub async fn refused(socket: &Path, command: RefusedCommand) -> anyhow::Result<()> {
     match command {
         RefusedCommand::List { vendor, json } => {
-            let listed: Vec<Value> = call(socket, Method::GET, &format!("/v1/refused?vendor={}", escaped(&vendor)), NO_BODY).await?;
+            let listed: Vec<Value> =
+                call(socket, Method::GET, &format!("/v1/refused?vendor={}", escaped(&vendor)), NO_BODY).await?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&listed)?);
                 return Ok(());
             }
             println!("{:>12}  {:<8}  {:<34}  why", "offset", "outcome", "event type");
             for one in &listed {
-                println!("{:>12}  {:<8}  {:<34}  {}", text(&one["offset"]), text(&one["outcome"]), text(&one["event_type"]), text(&one["reason"]));
+                println!(
+                    "{:>12}  {:<8}  {:<34}  {}",
+                    text(&one["offset"]),
+                    text(&one["outcome"]),
+                    text(&one["event_type"]),
+                    text(&one["reason"])
+                );
             }
             println!("{} open", listed.len());
         }
         RefusedCommand::Show { vendor, offset } => {
-            let record: Value = call(socket, Method::GET, &format!("/v1/refused/{offset}?vendor={}", escaped(&vendor)), NO_BODY).await?;
+            let record: Value =
+                call(socket, Method::GET, &format!("/v1/refused/{offset}?vendor={}", escaped(&vendor)), NO_BODY)
+                    .await?;
             println!("{}", serde_json::to_string_pretty(&record)?);
         }
-        RefusedCommand::Retry { vendor, offsets } => hand_in(socket, vendor, json!([{"decide": "retry", "offsets": offsets}])).await?,
+        RefusedCommand::Retry { vendor, offsets } => {
+            hand_in(socket, vendor, json!([{"decide": "retry", "offsets": offsets}])).await?
+        }
         RefusedCommand::Waive { vendor, reason, offsets } => {
             hand_in(socket, vendor, json!([{"decide": "waive", "offsets": offsets, "reason": reason}])).await?;
         }
@@ -157,7 +177,8 @@ pub async fn refused(socket: &Path, command: RefusedCommand) -> anyhow::Result<(
 }
 
 async fn hand_in(socket: &Path, vendor: String, decisions: Value) -> anyhow::Result<()> {
-    let _: DecideAnswer = call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor: vendor.clone(), decisions })).await?;
+    let _: DecideAnswer =
+        call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor: vendor.clone(), decisions })).await?;
     println!("Done. See `affilitrack refused list --vendor {vendor}` for what is still open.");
     Ok(())
 }

@@ -25,7 +25,12 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
     let now = (app.clock)();
     let known = app.control.vendor_by_slug(DEMO).await?;
     let is_new = known.is_none();
-    let new = NewVendor { slug: DEMO.to_owned(), name: "Writer Pro (demo)".to_owned(), time_zone: "Europe/Berlin".to_owned(), is_demo: true };
+    let new = NewVendor {
+        slug: DEMO.to_owned(),
+        name: "Writer Pro (demo)".to_owned(),
+        time_zone: "Europe/Berlin".to_owned(),
+        is_demo: true,
+    };
     let vendor = app.control.ensure_vendor(new, ACTOR, now).await?;
     let secret = signing_secret(vendor.created_at);
     if is_new {
@@ -73,13 +78,25 @@ fn signing_secret(created_at: Timestamp) -> String {
     format!("whsec_demo_{}", created_at.0)
 }
 
-async fn deliver(client: &reqwest::Client, url: &str, secret: &str, now: Timestamp, event: &serde_json::Value) -> anyhow::Result<()> {
+async fn deliver(
+    client: &reqwest::Client,
+    url: &str,
+    secret: &str,
+    now: Timestamp,
+    event: &serde_json::Value,
+) -> anyhow::Result<()> {
     let body = event.to_string();
     let signed_at = now.seconds();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("a signing secret")?;
     mac.update(format!("{signed_at}.{body}").as_bytes());
     let header = format!("t={signed_at},v1={}", hex::encode(mac.finalize().into_bytes()));
-    let answer = client.post(url).header("Stripe-Signature", header).header("Content-Type", "application/json").body(body).send().await?;
+    let answer = client
+        .post(url)
+        .header("Stripe-Signature", header)
+        .header("Content-Type", "application/json")
+        .body(body)
+        .send()
+        .await?;
     anyhow::ensure!(answer.status().is_success(), "the edge answered {} to a sample event", answer.status());
     Ok(())
 }
@@ -94,7 +111,8 @@ mod tests {
 
     #[test]
     fn every_start_makes_the_same_events() {
-        let ids = |events: Vec<serde_json::Value>| events.iter().map(|event| event["id"].to_string()).collect::<Vec<_>>();
+        let ids =
+            |events: Vec<serde_json::Value>| events.iter().map(|event| event["id"].to_string()).collect::<Vec<_>>();
         let first = ids(events::events(CREATED));
         assert_eq!(first, ids(events::events(CREATED)));
         assert_eq!(first.len(), first.iter().collect::<BTreeSet<_>>().len(), "every event has an id of its own");
@@ -113,8 +131,12 @@ mod tests {
     fn there_are_forty_seven_redemptions() {
         let firsts = events::events(CREATED)
             .iter()
-            .filter(|event| event["type"] == "invoice.paid" && event["data"]["object"]["billing_reason"] == "subscription_create")
-            .filter(|event| event["data"]["object"]["discounts"][0].as_str().is_some_and(|id| id.starts_with("di_demo_")))
+            .filter(|event| {
+                event["type"] == "invoice.paid" && event["data"]["object"]["billing_reason"] == "subscription_create"
+            })
+            .filter(|event| {
+                event["data"]["object"]["discounts"][0].as_str().is_some_and(|id| id.starts_with("di_demo_"))
+            })
             .count();
         assert_eq!(firsts, events::REDEMPTIONS);
     }

@@ -31,7 +31,10 @@ pub async fn run(config: &Config, apply: bool) -> anyhow::Result<()> {
                 damaged += 1;
                 println!("partition {partition}, record {}: {}", damage.offset, damage.reason);
                 if apply {
-                    let note = format!("{{\"lost\":\"record {} was damaged ({}) and set aside\"}}", damage.offset, damage.reason);
+                    let note = format!(
+                        "{{\"lost\":\"record {} was damaged ({}) and set aside\"}}",
+                        damage.offset, damage.reason
+                    );
                     log.replace(partition, damage.offset, note.into_bytes()).await?;
                 }
                 from = damage.offset + 1;
@@ -41,7 +44,10 @@ pub async fn run(config: &Config, apply: bool) -> anyhow::Result<()> {
         }
     }
     log.shutdown().await;
-    println!("{looked_at} records looked at, {damaged} damaged{}", if apply && damaged > 0 { ", all set aside" } else { "" });
+    println!(
+        "{looked_at} records looked at, {damaged} damaged{}",
+        if apply && damaged > 0 { ", all set aside" } else { "" }
+    );
     anyhow::ensure!(
         damaged == 0 || apply,
         "run again with --apply to set the damaged records aside, and ask the provider to send what they held again"

@@ -105,10 +105,19 @@ impl Pages {
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
         let malformed = self.app.edge.malformed_for(&endpoint.endpoint_id);
-        let failures = malformed.iter().take(20).map(|one| DeliveryFailure { at: one.at, reason: format!("signed, but not readable: {}", one.reason), count: 1 });
+        let failures = malformed.iter().take(20).map(|one| DeliveryFailure {
+            at: one.at,
+            reason: format!("signed, but not readable: {}", one.reason),
+            count: 1,
+        });
         Ok(ConnectionView {
             provider: connection.provider,
-            endpoint_url: format!("{}/webhooks/{}/{}", self.public_url, connection.provider.name(), endpoint.endpoint_id),
+            endpoint_url: format!(
+                "{}/webhooks/{}/{}",
+                self.public_url,
+                connection.provider.name(),
+                endpoint.endpoint_id
+            ),
             secrets: endpoint.secrets.iter().map(|secret| secret.masked.clone()).collect(),
             key: connection.can_look_up.then(|| "given".to_owned()),
             can_look_up: connection.can_look_up,
@@ -126,7 +135,11 @@ fn missing_types(connection: &ConnectionInfo, activity: &Activity) -> Vec<String
     if connection.provider != domain::ids::Provider::Stripe || activity.event_types.is_empty() {
         return Vec::new();
     }
-    STRIPE_TYPES.iter().filter(|known| !activity.event_types.iter().any(|seen| seen == *known)).map(|known| (*known).to_owned()).collect()
+    STRIPE_TYPES
+        .iter()
+        .filter(|known| !activity.event_types.iter().any(|seen| seen == *known))
+        .map(|known| (*known).to_owned())
+        .collect()
 }
 
 fn missing_words(connection: &ConnectionInfo) -> Vec<String> {
@@ -159,7 +172,13 @@ impl Backend for Pages {
             Err(BackendError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let vendors = self.app.control.session_vendors(&session).await.map_err(anyhow::Error::from).map_err(failed("list workspaces"))?;
+        let vendors = self
+            .app
+            .control
+            .session_vendors(&session)
+            .await
+            .map_err(anyhow::Error::from)
+            .map_err(failed("list workspaces"))?;
         let view = |vendor: store::control::Vendor| VendorView {
             slug: vendor.slug,
             name: vendor.name,
@@ -190,13 +209,20 @@ impl Backend for Pages {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         let scope = self.scope(place).await?;
-        let vendor = self.app.control.vendor(&scope).await.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
+        let vendor =
+            self.app.control.vendor(&scope).await.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
         let (from, to) = query.range.resolve(today(&vendor.time_zone, (self.app.clock)()));
         let range = DateRange { from, to, time_zone: vendor.time_zone };
         self.app.reports.dashboard(&scope, &range, query.bucket).await.map_err(report_failed("read the dashboard"))
     }
 
-    async fn explorer(&self, place: &Place, filter: &ExplorerFilter, cursor: Option<&str>, limit: u32) -> Result<ExplorerPage, BackendError> {
+    async fn explorer(
+        &self,
+        place: &Place,
+        filter: &ExplorerFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<ExplorerPage, BackendError> {
         let scope = self.scope(place).await?;
         self.app.reports.explorer(&scope, filter, cursor, limit).await.map_err(report_failed("read the redemptions"))
     }
@@ -208,7 +234,13 @@ impl Backend for Pages {
 
     async fn connections(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<ConnectionView>, BackendError> {
         let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
-        let connections = self.app.control.connections(&scope).await.map_err(anyhow::Error::from).map_err(failed("read connections"))?;
+        let connections = self
+            .app
+            .control
+            .connections(&scope)
+            .await
+            .map_err(anyhow::Error::from)
+            .map_err(failed("read connections"))?;
         let mut views = Vec::new();
         for connection in connections.iter().filter(|connection| connection.closed_at.is_none()) {
             for endpoint in &connection.endpoints {
@@ -218,7 +250,12 @@ impl Backend for Pages {
         Ok(views)
     }
 
-    async fn connect_stripe(&self, cookie: &SessionCookie, vendor: &str, form: StripeForm) -> Result<Connected, FormError> {
+    async fn connect_stripe(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        form: StripeForm,
+    ) -> Result<Connected, FormError> {
         // Whoever may open the workspace in which the form stands may connect.
         self.scope_in(cookie, vendor, Mode::Live).await?;
         let slug = form.workspace.clone().unwrap_or_else(|| vendor.to_owned());
@@ -237,7 +274,9 @@ impl Backend for Pages {
         let scope = self.scope_in(cookie, &slug, Mode::Live).await?;
         let connections = self.app.control.connections(&scope).await.map_err(form_error)?;
         for connection in &connections {
-            if let Some(endpoint) = connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id) {
+            if let Some(endpoint) =
+                connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id)
+            {
                 return Ok(Connected { vendor: slug, connection: self.view(connection, endpoint).await? });
             }
         }
@@ -251,7 +290,9 @@ impl Backend for Pages {
             // A reader that lagged behind is told where things stand now.
             let now = || app.live.visible(store::event_log::partition_of(scope.vendor())).next_offset;
             let mine = match signal {
-                Ok(signal) => (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset),
+                Ok(signal) => {
+                    (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset)
+                }
                 Err(_) => Some(now()),
             };
             async move { mine.map(|next_offset| LiveSignal { next_offset }) }

@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use engine::Engine;
 use processor::worker::Alarms;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -36,7 +37,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let app = Arc::new(App::build(config).await?);
+    let (app, engine) = App::build(config).await?;
+    let app = Arc::new(app);
     let lifecycle = Lifecycle::new();
     parts::start(&app, &lifecycle);
     start_http(&app, &lifecycle, metrics, listener, &public_url)?;
@@ -44,7 +46,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     announce(&app, &public_url).await?;
     start_demo(&app, &lifecycle, address);
     wait_for_end(&lifecycle).await?;
-    stop(app, &lifecycle).await
+    stop(engine, &lifecycle).await
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -85,7 +87,13 @@ fn start_http(
     Ok(())
 }
 
-fn router(app: &Arc<App>, lifecycle: &Lifecycle, metrics: Arc<Metrics>, public_url: &str, stop: &CancellationToken) -> Router {
+fn router(
+    app: &Arc<App>,
+    lifecycle: &Lifecycle,
+    metrics: Arc<Metrics>,
+    public_url: &str,
+    stop: &CancellationToken,
+) -> Router {
     let settings = web::Settings {
         cookie_name: cookie_name(public_url),
         secure_cookie: public_url.starts_with("https"),
@@ -93,7 +101,8 @@ fn router(app: &Arc<App>, lifecycle: &Lifecycle, metrics: Arc<Metrics>, public_u
         max_streams: app.config.web.max_streams,
         clock: app.clock.clone(),
     };
-    let pages = web::router(web::App::new(Arc::new(Pages::new(app.clone(), public_url.to_owned(), stop.clone())), settings));
+    let pages =
+        web::router(web::App::new(Arc::new(Pages::new(app.clone(), public_url.to_owned(), stop.clone())), settings));
     let keys = Arc::new(ControlNames::new(app.control.clone(), app.clock.clone()));
     let budget = BudgetLimits {
         per_minute: NonZeroU32::new(app.config.api.requests_per_minute_per_key).unwrap_or(NonZeroU32::MIN),
@@ -129,7 +138,11 @@ fn health_router(lifecycle: Lifecycle, metrics: Arc<Metrics>, alarms: Arc<Alarms
 }
 
 async fn healthz(State(health): State<Health>) -> impl IntoResponse {
-    if health.lifecycle.healthy() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "a part of the process died\n") }
+    if health.lifecycle.healthy() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "a part of the process died\n")
+    }
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
@@ -200,16 +213,12 @@ async fn wait_for_end(lifecycle: &Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Stops the parts in order, then the engine: the storage is closed last.
-async fn stop(app: Arc<App>, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+/// Stops the parts in order, then the engine: the storage is closed last. The process must not
+/// end while the engine's threads run.
+async fn stop(engine: Option<Engine>, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let report = lifecycle.shutdown().await;
-    match Arc::try_unwrap(app) {
-        Ok(mut app) => {
-            if let Some(engine) = app.engine.take() {
-                engine.shutdown().await?;
-            }
-        }
-        Err(_) => tracing::debug!("something still holds the services; the engine's storage is closed by the end of the process"),
+    if let Some(engine) = engine {
+        engine.shutdown().await?;
     }
     anyhow::ensure!(report.is_clean(), "not every part stopped cleanly; see the log above");
     Ok(())

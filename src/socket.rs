@@ -134,7 +134,10 @@ async fn explain(State(local): Shared, Query(query): Query<ExplainCall>) -> Answ
     Ok(Json(local.explain(query).await?))
 }
 
-async fn refused(State(local): Shared, Query(query): Query<RefusedCall>) -> Answer<Vec<store::fold_store::ListedRecord>> {
+async fn refused(
+    State(local): Shared,
+    Query(query): Query<RefusedCall>,
+) -> Answer<Vec<store::fold_store::ListedRecord>> {
     Ok(Json(local.refused(query).await?))
 }
 

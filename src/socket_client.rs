@@ -11,7 +11,12 @@ use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// Calls the running process.
-pub async fn call<B: Serialize, T: DeserializeOwned>(socket: &Path, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<T> {
+pub async fn call<B: Serialize, T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&B>,
+) -> anyhow::Result<T> {
     let stream = tokio::net::UnixStream::connect(socket).await.with_context(|| {
         format!("no affilitrack process runs on this data folder ({} does not answer); start it with `affilitrack run`, or set DATA_DIR", socket.display())
     })?;

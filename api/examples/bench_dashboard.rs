@@ -76,7 +76,10 @@ impl ScopedQuery for BareDays {
         );
         sql.bind(self.scope.vendor().0).push(" AND livemode = ").bind(u64::from(self.scope.mode().as_u8()));
         sql.push(" AND gen = ").bind(u64::from(GENERATION)).push(" AND src_off < ").bind(self.next_offset);
-        sql.push(" AND occurred_at >= ").bind_time(self.range.from).push(" AND occurred_at < ").bind_time(self.range.to);
+        sql.push(" AND occurred_at >= ")
+            .bind_time(self.range.from)
+            .push(" AND occurred_at < ")
+            .bind_time(self.range.to);
         sql.push(" GROUP BY vendor_id, livemode, key, currency ORDER BY key, currency");
         sql.push(" SETTINGS do_not_merge_across_partitions_select_final = 1");
         sql
@@ -187,8 +190,7 @@ impl Bench {
         let local = LocalRange::new(&self.range).unwrap();
         let groupings = vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, local.natural_bucket())];
         let now = LedgerSummary { range: Some(local.moments), groupings };
-        let before =
-            LedgerSummary { range: Some(local.preceding().unwrap()), groupings: vec![Grouping::Everything] };
+        let before = LedgerSummary { range: Some(local.preceding().unwrap()), groupings: vec![Grouping::Everything] };
         let feed = PurchasesPage { limit: 20, ..PurchasesPage::default() };
         let is_wanted = |place: usize| only.is_none_or(|wanted| wanted == place);
         tokio::join!(
@@ -259,7 +261,9 @@ async fn main() {
 }
 
 fn report(times: &mut [Vec<u64>; WAYS.len()], repetitions: usize) {
-    let milli = |micros: i64| format!("{}{}.{:02} ms", if micros < 0 { "-" } else { "" }, micros.abs() / 1000, micros.abs() % 1000 / 10);
+    let milli = |micros: i64| {
+        format!("{}{}.{:02} ms", if micros < 0 { "-" } else { "" }, micros.abs() / 1000, micros.abs() % 1000 / 10)
+    };
     let mut quantiles = Vec::new();
     for (way, times) in WAYS.iter().zip(times) {
         times.sort_unstable();
@@ -267,10 +271,15 @@ fn report(times: &mut [Vec<u64>; WAYS.len()], repetitions: usize) {
         println!("{way:<36} p50 {:>9}  p95 {:>9}  max {:>9}", milli(at(50)), milli(at(95)), milli(at(100)));
         quantiles.push((at(50), at(95)));
     }
-    let over = |other: usize| format!("p50 {}, p95 {}", milli(quantiles[1].0 - quantiles[other].0), milli(quantiles[1].1 - quantiles[other].1));
+    let over = |other: usize| {
+        format!(
+            "p50 {}, p95 {}",
+            milli(quantiles[1].0 - quantiles[other].0),
+            milli(quantiles[1].1 - quantiles[other].1)
+        )
+    };
     println!("{repetitions} repetitions");
     println!("RESULT dashboard over the bare SELECT (goal p50 +3 ms): {}", over(0));
     println!("RESULT dashboard over its own 4 queries: {}", over(3));
     println!("RESULT dashboard p95 (goal 60 ms): {}", milli(quantiles[1].1));
 }
-

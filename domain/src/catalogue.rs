@@ -96,7 +96,13 @@ impl Sighting {
     }
 
     /// Of a discount.
-    pub fn discount(id: &str, coupon: Option<String>, promotion_code: Option<String>, start: Option<Timestamp>, seen: &Seen) -> Sighting {
+    pub fn discount(
+        id: &str,
+        coupon: Option<String>,
+        promotion_code: Option<String>,
+        start: Option<Timestamp>,
+        seen: &Seen,
+    ) -> Sighting {
         Sighting {
             key: format!("di:{id}"),
             entry: CatalogueEntry {
@@ -110,7 +116,10 @@ impl Sighting {
 
     /// Of a coupon or of another provider's discount, with the code text if it has one.
     pub fn coupon(id: &str, code: Option<String>, seen: &Seen) -> Sighting {
-        Sighting { key: format!("coupon:{id}"), entry: CatalogueEntry { code: earliest(code, seen), ..Default::default() } }
+        Sighting {
+            key: format!("coupon:{id}"),
+            entry: CatalogueEntry { code: earliest(code, seen), ..Default::default() },
+        }
     }
 
     /// What a promotion code's sighting says about its coupon.
@@ -119,7 +128,10 @@ impl Sighting {
         let coupon = self.entry.coupon()?;
         Some(Sighting {
             key: format!("coupon:{coupon}"),
-            entry: CatalogueEntry { promotion_codes: BTreeSet::from([promotion_code.to_owned()]), ..Default::default() },
+            entry: CatalogueEntry {
+                promotion_codes: BTreeSet::from([promotion_code.to_owned()]),
+                ..Default::default()
+            },
         })
     }
 }

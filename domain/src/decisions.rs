@@ -93,7 +93,8 @@ impl VendorDecisions {
             }
             Decision::SetConnection(set) => {
                 let changed = self.connections.insert(set.connection, set.clone()).is_none_or(|old| {
-                    (old.history_from, old.can_look_up, &old.account) != (set.history_from, set.can_look_up, &set.account)
+                    (old.history_from, old.can_look_up, &old.account)
+                        != (set.history_from, set.can_look_up, &set.account)
                 });
                 Some(if changed { vec![format!("conn:{}", set.connection)] } else { Vec::new() })
             }
@@ -218,7 +219,11 @@ mod tests {
         let mut decisions = VendorDecisions::default();
         decisions.apply(1, &map("Anna ", 1, None));
         decisions.apply(2, &map("ANNA", 2, Some(100)));
-        let owner = |at| decisions.mapping_at("code:anna", Provider::Stripe, Timestamp(at)).and_then(|found| found.decision.affiliate);
+        let owner = |at| {
+            decisions
+                .mapping_at("code:anna", Provider::Stripe, Timestamp(at))
+                .and_then(|found| found.decision.affiliate)
+        };
         assert_eq!(owner(99), Some(AffiliateId(1)));
         assert_eq!(owner(100), Some(AffiliateId(2)));
     }
@@ -226,7 +231,14 @@ mod tests {
     #[test]
     fn the_narrowest_scope_decides_and_a_taken_away_rule_falls_through() {
         let rule = |rev, scope, from, rate| {
-            Decision::SetRule(SetRule { rev, scope, effective_from: Timestamp(from), rate, duration: Duration::Life, base: Base::Net })
+            Decision::SetRule(SetRule {
+                rev,
+                scope,
+                effective_from: Timestamp(from),
+                rate,
+                duration: Duration::Life,
+                base: Base::Net,
+            })
         };
         let percent = |ppm| Some(Rate::Percent { ppm });
         let mut decisions = VendorDecisions::default();

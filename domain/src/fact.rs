@@ -264,6 +264,14 @@ pub struct RefundSnapshot {
     pub at: Timestamp,
 }
 
+impl RefundSnapshot {
+    /// A name for what it says in its currency: it has no id of its own.
+    pub fn own_name(&self) -> Alias {
+        let of = self.of.first().map_or("", |alias| alias.0.as_str());
+        Alias(format!("snapshot:{}/{of}", self.currency))
+    }
+}
+
 /// How far a dispute is. The order is the lattice: the later state wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

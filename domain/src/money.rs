@@ -13,9 +13,8 @@ pub const MAX_AMOUNT: i64 = 1_000_000_000_000_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Currency([u8; 3]);
 
-const ZERO_DIGITS: [&str; 15] = [
-    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf",
-];
+const ZERO_DIGITS: [&str; 15] =
+    ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"];
 const THREE_DIGITS: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
 /// ISO 4217 codes with two display digits here (ISK, UGX, HUF and TWD included, as charged).
 const TWO_DIGITS: &str = "aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob bov brl bsd btn bwp byn bzd cad cdf che chf chw clf cnh cny cop cou crc cup cve czk dkk dop dzd egp ern etb eur fjd fkp gbp gel ghs gip gmd gtq gyd hkd hnl htg huf idr ils inr iqd irr isk jmd kes kgs khr kpw kyd kzt lak lbp lkr lrd lsl lyd mad mdl mkd mmk mnt mop mru mur mvr mwk mxn mxv myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln qar ron rsd rub sar sbd scr sdg sek sgd shp sle sll sos srd ssp std stn svc syp szl thb tjs tmt top try ttd twd tzs uah ugx usd usn uyi uyu uyw uzs ved ves wst xcd xcg xdr yer zar zmw zwg zwl";
@@ -25,10 +24,7 @@ impl Currency {
     /// `None` for anything else; such an amount is refused.
     pub fn parse(text: &str) -> Option<Currency> {
         let bytes: [u8; 3] = text.as_bytes().try_into().ok()?;
-        bytes
-            .iter()
-            .all(u8::is_ascii_alphabetic)
-            .then(|| Currency(bytes.map(|byte| byte.to_ascii_lowercase())))
+        bytes.iter().all(u8::is_ascii_alphabetic).then(|| Currency(bytes.map(|byte| byte.to_ascii_lowercase())))
     }
 
     /// The code in lower case.
@@ -104,7 +100,9 @@ mod tests {
 
     #[test]
     fn digits_follow_the_providers() {
-        for (code, digits) in [("JPY", Some(0)), ("usd", Some(2)), ("KWD", Some(3)), ("isk", Some(2)), ("ugx", Some(2)), ("zzz", None)] {
+        for (code, digits) in
+            [("JPY", Some(0)), ("usd", Some(2)), ("KWD", Some(3)), ("isk", Some(2)), ("ugx", Some(2)), ("zzz", None)]
+        {
             assert_eq!(Currency::parse(code).unwrap().minor_digits(), digits, "{code}");
         }
         assert_eq!(Currency::parse("us"), None);

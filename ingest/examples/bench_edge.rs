@@ -101,7 +101,8 @@ impl Baseline {
                 let transaction = connection.transaction().unwrap();
                 for (record, _) in &group {
                     let id = (i64::from(record.partition) << 48) | end as i64;
-                    let mut insert = transaction.prepare_cached("insert into records (id, body) values (?1, ?2)").unwrap();
+                    let mut insert =
+                        transaction.prepare_cached("insert into records (id, body) values (?1, ?2)").unwrap();
                     insert.execute((id, &record.bytes)).unwrap();
                     end += 1;
                 }

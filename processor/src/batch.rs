@@ -65,7 +65,12 @@ pub struct Batch<'a, 'b> {
 
 impl<'a, 'b> Batch<'a, 'b> {
     /// An empty batch of a partition.
-    pub fn new(partition: u16, state: &'a mut StoreState<'b>, store: &'a dyn FoldStore, read_one: &'a ReadOne<'a>) -> Batch<'a, 'b> {
+    pub fn new(
+        partition: u16,
+        state: &'a mut StoreState<'b>,
+        store: &'a dyn FoldStore,
+        read_one: &'a ReadOne<'a>,
+    ) -> Batch<'a, 'b> {
         state.begin();
         Batch { partition, state, store, read_one, commit: Commit::default(), decided: HashMap::new() }
     }
@@ -77,7 +82,15 @@ impl<'a, 'b> Batch<'a, 'b> {
         self.prefetch(&prepared)?;
         let mut position = from.clone();
         for one in prepared {
-            let place = Place { partition: self.partition, offset: one.offset, at: one.record.as_ref().map_or(Timestamp(0), |record| record.at) };
+            if matches!(one.record, Err(RecordError::Newer { .. })) && position != *from {
+                // What comes before it is committed first; the next turn stops at it.
+                break;
+            }
+            let place = Place {
+                partition: self.partition,
+                offset: one.offset,
+                at: one.record.as_ref().map_or(Timestamp(0), |record| record.at),
+            };
             let effects = match position.fanout.take() {
                 Some(fanout) => fold::continue_fanout(self.state, place, fanout, position.counters)?,
                 None => self.fold_record(place, one.record, one.decoded)?,
@@ -138,9 +151,13 @@ impl<'a, 'b> Batch<'a, 'b> {
             }
         };
         let (outcome, effects) = match &record.payload {
-            Payload::Delivery(delivery) => self.fold_delivery(place, &record, delivery, decoded, Counters::default())?,
+            Payload::Delivery(delivery) => {
+                self.fold_delivery(place, &record, delivery, decoded, None, Counters::default())?
+            }
             Payload::LookupResult(result) => self.fold_answer(place, &record, result)?,
-            Payload::Expire(expire) => (Outcome::Decision, self.expire(place.partition, &expire.offsets)?),
+            Payload::Expire(expire) => {
+                (Outcome::Decision, self.expire(place.partition, record.vendor, &expire.offsets)?)
+            }
             Payload::Decision(decision) => self.fold_decision(place, &record, decision)?,
         };
         self.note(place, Some(&record), outcome, effects.story);
@@ -179,6 +196,7 @@ impl<'a, 'b> Batch<'a, 'b> {
         record: &Record,
         delivery: &Delivery,
         decoded: Option<Result<Decoded, ViewError>>,
+        earlier: Option<u64>,
         counters: Counters,
     ) -> Result<(Outcome, Effects), FoldError> {
         let nothing = Effects { counters, ..Default::default() };
@@ -199,18 +217,27 @@ impl<'a, 'b> Batch<'a, 'b> {
             facts: decoded.facts,
             sightings: decoded.sightings,
         };
-        Ok(fold::apply_event(self.state, place, event, counters)?)
+        Ok(match earlier {
+            Some(offset) => fold::apply_again(self.state, place, offset, event, counters)?,
+            None => fold::apply_event(self.state, place, event, counters)?,
+        })
     }
 
     /// An event of an account that the connection does not name: a receipt is kept, nothing done.
     fn is_foreign_account(&mut self, record: &Record, delivery: &Delivery) -> Result<bool, FoldError> {
         use domain::fold::FoldState;
         let decisions = self.state.decisions(record.vendor)?;
-        let expected = decisions.connections.get(&record.connection).and_then(|connection| connection.account.as_deref());
+        let expected =
+            decisions.connections.get(&record.connection).and_then(|connection| connection.account.as_deref());
         Ok(expected.is_some() && delivery.account.is_some() && expected != delivery.account.as_deref())
     }
 
-    fn fold_answer(&mut self, place: Place, record: &Record, result: &LookupResult) -> Result<(Outcome, Effects), FoldError> {
+    fn fold_answer(
+        &mut self,
+        place: Place,
+        record: &Record,
+        result: &LookupResult,
+    ) -> Result<(Outcome, Effects), FoldError> {
         let decoded = decode_answer(result);
         let event = Event {
             scope: scope_of(record, result.mode),
@@ -223,27 +250,58 @@ impl<'a, 'b> Batch<'a, 'b> {
     }
 
     /// A label only: what still comes counts.
-    fn expire(&mut self, partition: u16, offsets: &[u64]) -> Result<Effects, FoldError> {
+    fn expire(&mut self, partition: u16, vendor: VendorId, offsets: &[u64]) -> Result<Effects, FoldError> {
         let mut effects = Effects::default();
-        for offset in self.still_open(partition, offsets, &["waiting"])? {
-            effects.resolved.push((offset, Outcome::Refused("deadline_passed: what it waited for did not come".to_owned())));
+        for offset in self.still_open(partition, vendor, offsets, &["waiting"])? {
+            effects
+                .resolved
+                .push((offset, Outcome::Refused("deadline_passed: what it waited for did not come".to_owned())));
         }
         Ok(effects)
     }
 
-    /// The offsets whose outcome, this batch included, is one of `outcomes`.
-    fn still_open(&self, partition: u16, offsets: &[u64], outcomes: &[&str]) -> Result<Vec<u64>, FoldError> {
+    /// The vendor's offsets whose outcome, this batch included, is one of `outcomes`. Other
+    /// vendors of the partition are none of its business.
+    fn still_open(
+        &self,
+        partition: u16,
+        vendor: VendorId,
+        offsets: &[u64],
+        outcomes: &[&str],
+    ) -> Result<Vec<u64>, FoldError> {
         let stored = self.store.records(partition, offsets)?;
         let now = |offset: u64| -> Option<String> {
-            let resolved = self.commit.resolved.iter().rev().find(|(other, _)| *other == offset).map(|(_, outcome)| outcome.name());
-            let noted = || self.commit.records.iter().find(|row| row.offset == offset).map(|row| row.outcome.name());
-            let stored = || stored.iter().find(|record| record.offset == offset).map(|record| record.outcome.as_str());
-            resolved.or_else(noted).or_else(stored).map(str::to_owned)
+            let noted =
+                self.commit.records.iter().find(|row| row.offset == offset).map(|row| (row.vendor, row.outcome.name()));
+            let stored = || {
+                stored
+                    .iter()
+                    .find(|record| record.offset == offset)
+                    .map(|record| (record.vendor, record.outcome.as_str()))
+            };
+            let (owner, outcome) = noted.or_else(stored)?;
+            let resolved = self
+                .commit
+                .resolved
+                .iter()
+                .rev()
+                .find(|(other, _)| *other == offset)
+                .map(|(_, outcome)| outcome.name());
+            (owner == vendor).then(|| resolved.unwrap_or(outcome).to_owned())
         };
-        Ok(offsets.iter().copied().filter(|offset| now(*offset).is_some_and(|outcome| outcomes.contains(&outcome.as_str()))).collect())
+        Ok(offsets
+            .iter()
+            .copied()
+            .filter(|offset| now(*offset).is_some_and(|outcome| outcomes.contains(&outcome.as_str())))
+            .collect())
     }
 
-    fn fold_decision(&mut self, place: Place, record: &Record, decision: &Decision) -> Result<(Outcome, Effects), FoldError> {
+    fn fold_decision(
+        &mut self,
+        place: Place,
+        record: &Record,
+        decision: &Decision,
+    ) -> Result<(Outcome, Effects), FoldError> {
         let Some(seq) = record.seq else {
             return Ok((Outcome::Refused("a decision without a sequence number".to_owned()), Effects::default()));
         };
@@ -253,7 +311,7 @@ impl<'a, 'b> Batch<'a, 'b> {
             match decision {
                 Decision::Retry(retry) => self.retry(place, record.vendor, &retry.offsets, &mut effects)?,
                 Decision::Waive(waive) => {
-                    for offset in self.still_open(place.partition, &waive.offsets, &["refused"])? {
+                    for offset in self.still_open(place.partition, record.vendor, &waive.offsets, &["refused"])? {
                         effects.resolved.push((offset, Outcome::Ignored(format!("waived: {}", waive.reason))));
                     }
                 }
@@ -267,15 +325,24 @@ impl<'a, 'b> Batch<'a, 'b> {
 
     /// Folds refused records again; their lines carry the position of the `retry` record. One
     /// that waits is folded already: it needs what it waits for, not another reading.
-    fn retry(&mut self, place: Place, vendor: VendorId, offsets: &[u64], effects: &mut Effects) -> Result<(), FoldError> {
-        for offset in self.still_open(place.partition, &offsets[..offsets.len().min(RETRY_LIMIT)], &["refused"])? {
+    fn retry(
+        &mut self,
+        place: Place,
+        vendor: VendorId,
+        offsets: &[u64],
+        effects: &mut Effects,
+    ) -> Result<(), FoldError> {
+        for offset in
+            self.still_open(place.partition, vendor, &offsets[..offsets.len().min(RETRY_LIMIT)], &["refused"])?
+        {
             let Some(stored) = (self.read_one)(offset)? else { continue };
             let Ok(record) = Record::decode(&stored.bytes) else { continue };
             let Payload::Delivery(delivery) = &record.payload else { continue };
             if record.vendor != vendor {
                 continue;
             }
-            let (outcome, again) = self.fold_delivery(place, &record, delivery, None, effects.counters)?;
+            let (outcome, again) =
+                self.fold_delivery(place, &record, delivery, None, Some(offset), effects.counters)?;
             effects.counters = again.counters;
             effects.resolved.push((offset, outcome));
             effects.lines.extend(again.lines);

@@ -56,7 +56,14 @@ impl DeadlineTimer {
         }
         for (vendor, offsets) in by_vendor {
             let payload = Payload::Expire(Expire { offsets });
-            let record = Record { vendor, connection: Default::default(), at: now, writer: self.writer.clone(), seq: None, payload };
+            let record = Record {
+                vendor,
+                connection: Default::default(),
+                at: now,
+                writer: self.writer.clone(),
+                seq: None,
+                payload,
+            };
             self.log.append(NewRecord { partition, bytes: record.encode() }).await?;
         }
         Ok(())

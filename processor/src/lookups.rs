@@ -81,8 +81,12 @@ enum Reply {
 impl LookupWorker {
     /// Runs until stopped.
     pub async fn run(self: Arc<Self>, stop: &CancellationToken) {
-        let client = reqwest::Client::builder().timeout(self.limits.timeout).redirect(reqwest::redirect::Policy::none()).build();
-        let Ok(client) = client.inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}")) else { return };
+        let client =
+            reqwest::Client::builder().timeout(self.limits.timeout).redirect(reqwest::redirect::Policy::none()).build();
+        let Ok(client) = client.inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}"))
+        else {
+            return;
+        };
         let desk = Arc::new(Mutex::new(Desk::default()));
         let slots = Arc::new(Semaphore::new(self.limits.concurrency));
         let mut changed = self.control.changed();
@@ -100,7 +104,12 @@ impl LookupWorker {
         }
     }
 
-    async fn round(self: &Arc<Self>, client: &reqwest::Client, desk: &Arc<Mutex<Desk>>, slots: &Arc<Semaphore>) -> anyhow::Result<()> {
+    async fn round(
+        self: &Arc<Self>,
+        client: &reqwest::Client,
+        desk: &Arc<Mutex<Desk>>,
+        slots: &Arc<Semaphore>,
+    ) -> anyhow::Result<()> {
         let mut after = 0;
         loop {
             let store = self.store.clone();
@@ -145,7 +154,9 @@ impl LookupWorker {
         let (answer, refused) = match reply {
             Reply::Answered(answer) => (Some(answer), None),
             Reply::Refused(words) => (None, Some(words)),
-            Reply::Later(words) if tries >= self.limits.tries => (None, Some(format!("gave up after {tries} tries: {words}"))),
+            Reply::Later(words) if tries >= self.limits.tries => {
+                (None, Some(format!("gave up after {tries} tries: {words}")))
+            }
             Reply::Later(words) => {
                 tracing::debug!(request = question.request, "a look-up will be tried again: {words}");
                 return self.rest(desk, question.id, asked_at, Duration::from_millis(250 << tries.min(8)));
@@ -167,14 +178,24 @@ impl LookupWorker {
         desk.rests_until.insert(id, Timestamp(from.0 + pause.as_millis() as i64));
     }
 
-    async fn request(&self, client: &reqwest::Client, question: &OpenQuestion, credentials: &LookupCredentials) -> Reply {
+    async fn request(
+        &self,
+        client: &reqwest::Client,
+        question: &OpenQuestion,
+        credentials: &LookupCredentials,
+    ) -> Reply {
         match self.try_request(client, question, credentials).await {
             Ok(reply) => reply,
             Err(error) => Reply::Later(format!("{error:#}")),
         }
     }
 
-    async fn try_request(&self, client: &reqwest::Client, question: &OpenQuestion, credentials: &LookupCredentials) -> anyhow::Result<Reply> {
+    async fn try_request(
+        &self,
+        client: &reqwest::Client,
+        question: &OpenQuestion,
+        credentials: &LookupCredentials,
+    ) -> anyhow::Result<Reply> {
         let path = question.request.strip_prefix("GET ").context("only GET is asked")?;
         let base = credentials.api_base.as_deref().unwrap_or(default_base(question.provider)).trim_end_matches('/');
         let url = url::Url::parse(&format!("{base}{path}")).context("the look-up's address")?;
@@ -193,14 +214,22 @@ impl LookupWorker {
         }
         Ok(match status.as_u16() {
             401 => Reply::Refused("the key was refused: give a valid restricted key".to_owned()),
-            403 => Reply::Refused("the key lacks a permission: allow it to read invoices, sessions and promotion codes".to_owned()),
+            403 => Reply::Refused(
+                "the key lacks a permission: allow it to read invoices, sessions and promotion codes".to_owned(),
+            ),
             404 => Reply::Refused("the provider does not know the object".to_owned()),
             429 | 500..=599 => Reply::Later(format!("the provider answered {status}")),
             _ => Reply::Refused(format!("the provider answered {status}")),
         })
     }
 
-    async fn append(&self, question: &OpenQuestion, asked_at: Timestamp, answer: Option<Box<RawValue>>, refused: Option<String>) -> anyhow::Result<()> {
+    async fn append(
+        &self,
+        question: &OpenQuestion,
+        asked_at: Timestamp,
+        answer: Option<Box<RawValue>>,
+        refused: Option<String>,
+    ) -> anyhow::Result<()> {
         let scope = question.scope;
         let record = Record {
             vendor: scope.vendor,
@@ -233,7 +262,10 @@ fn default_base(provider: Provider) -> &'static str {
 async fn read_limited(mut response: reqwest::Response) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        anyhow::ensure!(body.len() + chunk.len() <= MAX_ANSWER_BYTES, "the answer is larger than {MAX_ANSWER_BYTES} bytes");
+        anyhow::ensure!(
+            body.len() + chunk.len() <= MAX_ANSWER_BYTES,
+            "the answer is larger than {MAX_ANSWER_BYTES} bytes"
+        );
         body.extend_from_slice(&chunk);
     }
     Ok(body)

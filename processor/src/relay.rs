@@ -57,7 +57,9 @@ impl Relay {
         for decision in pending {
             by_vendor.entry(decision.vendor).or_default().push(decision);
         }
-        let mut rounds = futures::stream::iter(by_vendor.into_values().map(|decisions| self.append_in_order(decisions))).buffer_unordered(SIDE_BY_SIDE);
+        let mut rounds =
+            futures::stream::iter(by_vendor.into_values().map(|decisions| self.append_in_order(decisions)))
+                .buffer_unordered(SIDE_BY_SIDE);
         let mut failed = None;
         let mut sent = Vec::new();
         while let Some((ids, error)) = rounds.next().await {
@@ -82,7 +84,8 @@ impl Relay {
                 seq: Some(one.seq),
                 payload: Payload::Decision(one.decision),
             };
-            let appended = self.log.append(NewRecord { partition: partition_of(one.vendor), bytes: record.encode() }).await;
+            let appended =
+                self.log.append(NewRecord { partition: partition_of(one.vendor), bytes: record.encode() }).await;
             match appended {
                 Ok(_) => sent.push(one.id),
                 Err(error) => return (sent, Some(error.into())),

@@ -120,8 +120,11 @@ impl Sink {
             let next_offset = visible.get(&partition).copied().unwrap_or_default();
             LiveSignal { vendor, mode, affiliates, next_offset }
         });
-        let moved: Vec<(u16, Visible)> =
-            batch.ranges.iter().map(|range| (range.partition, Visible { next_offset: range.visible, at: now })).collect();
+        let moved: Vec<(u16, Visible)> = batch
+            .ranges
+            .iter()
+            .map(|range| (range.partition, Visible { next_offset: range.visible, at: now }))
+            .collect();
         self.live.announce(signals.collect(), &moved);
     }
 }
@@ -160,6 +163,8 @@ fn token(generation: u16, batch: &OutboxBatch) -> String {
     format!("g{generation}-{}", hex::encode(&digest.finalize()[..16]))
 }
 
-async fn blocking<T: Send + 'static>(run: impl FnOnce() -> Result<T, FoldStoreError> + Send + 'static) -> Result<T, FoldStoreError> {
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, FoldStoreError> + Send + 'static,
+) -> Result<T, FoldStoreError> {
     tokio::task::spawn_blocking(run).await.expect("the fold store does not panic")
 }

@@ -81,7 +81,8 @@ impl<'a> StoreState<'a> {
     pub fn prefetch(&mut self, names: Vec<(Scope, Alias)>) -> Result<(), FoldStoreError> {
         let unknown: Vec<_> = names.into_iter().filter(|name| !self.cache.names.contains_key(name)).collect();
         let found = self.store.stories_of(&unknown)?;
-        let ids: BTreeSet<StoryId> = found.iter().flatten().copied().filter(|id| !self.cache.stories.contains_key(id)).collect();
+        let ids: BTreeSet<StoryId> =
+            found.iter().flatten().copied().filter(|id| !self.cache.stories.contains_key(id)).collect();
         self.cache.names.extend(unknown.into_iter().zip(found));
         let ids: Vec<StoryId> = ids.into_iter().collect();
         let stories = self.store.stories(&ids)?;
@@ -159,7 +160,13 @@ impl FoldState for StoreState<'_> {
         Ok(())
     }
 
-    fn stories_with_ref(&mut self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, StateError> {
+    fn stories_with_ref(
+        &mut self,
+        vendor: VendorId,
+        key: Option<&str>,
+        after: StoryId,
+        limit: usize,
+    ) -> Result<Vec<StoryId>, StateError> {
         // What this batch changed is not in the store yet.
         let pending: BTreeMap<StoryId, bool> = match key {
             Some(key) => self
@@ -172,7 +179,12 @@ impl FoldState for StoreState<'_> {
                 .changes
                 .stories
                 .iter()
-                .filter_map(|id| self.cache.stories.get(id).map(|story| (*id, story.as_ref().is_some_and(|story| story.scope.vendor == vendor))))
+                .filter_map(|id| {
+                    self.cache
+                        .stories
+                        .get(id)
+                        .map(|story| (*id, story.as_ref().is_some_and(|story| story.scope.vendor == vendor)))
+                })
                 .collect(),
         };
         let stored = self.store.stories_with_ref(vendor, key, after, limit + pending.len()).map_err(failed)?;

@@ -56,7 +56,12 @@ impl Alarms {
 
     /// Stopped partitions and why.
     pub fn list(&self) -> Vec<(u16, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(partition, words)| (*partition, words.clone())).collect()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(partition, words)| (*partition, words.clone()))
+            .collect()
     }
 }
 
@@ -89,7 +94,9 @@ pub enum ContinuityError {
         offset: u64,
     },
     /// The log's start moved past what was folded.
-    #[error("partition {partition}: the log starts at {start}, but records from {position} on were not folded yet. Restore log.db")]
+    #[error(
+        "partition {partition}: the log starts at {start}, but records from {position} on were not folded yet. Restore log.db"
+    )]
     LogLostItsStart {
         /// Partition.
         partition: u16,
@@ -119,7 +126,11 @@ pub enum ContinuityError {
 
 /// Compares the log with what was folded, before anything is appended: a log that lost or
 /// changed its tail is noticed, and no offset is ever given out twice.
-pub async fn check_continuity(log: &dyn EventLog, store: &dyn FoldStore, partitions: &[u16]) -> Result<(), ContinuityError> {
+pub async fn check_continuity(
+    log: &dyn EventLog,
+    store: &dyn FoldStore,
+    partitions: &[u16],
+) -> Result<(), ContinuityError> {
     for partition in partitions.iter().copied() {
         let position = store.position(partition)?;
         let (start, end) = log.bounds(partition).await?;
@@ -173,7 +184,11 @@ impl FoldWorker {
     /// Runs until stopped. Blocks its thread; `runtime` drives the log's futures.
     pub fn run(&self, runtime: &Handle, stop: &CancellationToken) {
         let mut state = StoreState::new(self.store.as_ref());
-        let mut lanes: Vec<Lane> = self.partitions.iter().map(|partition| Lane { partition: *partition, position: None, blocked: 0 }).collect();
+        let mut lanes: Vec<Lane> = self
+            .partitions
+            .iter()
+            .map(|partition| Lane { partition: *partition, position: None, blocked: 0 })
+            .collect();
         while !stop.is_cancelled() {
             let mut moved = false;
             // Counts from here on: what is appended while the lanes turn is not missed.
@@ -233,7 +248,9 @@ impl FoldWorker {
             lane.position = Some(position);
             return Ok(false);
         }
-        let read_one = |offset: u64| -> Result<Option<StoredRecord>, LogError> { Ok(runtime.block_on(self.log.read(partition, offset, 1, 1))?.pop()) };
+        let read_one = |offset: u64| -> Result<Option<StoredRecord>, LogError> {
+            Ok(runtime.block_on(self.log.read(partition, offset, 1, 1))?.pop())
+        };
         let stopwatch = Stopwatch::start();
         let count = records.len() as u64;
         let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;

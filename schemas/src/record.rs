@@ -174,7 +174,9 @@ impl Record {
 
     /// Reads a record. A newer version is refused by name, not by accident.
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
-        let envelope: Envelope<'_> = serde_json::from_slice(bytes)?;
+        // A newer version may have another shape, so its number is read by itself when the shape
+        // is not ours.
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|error| newer_or(bytes, error))?;
         if envelope.v > RECORD_VERSION {
             return Err(RecordError::Newer { found: envelope.v });
         }
@@ -193,5 +195,16 @@ impl Record {
             seq: envelope.seq,
             payload,
         })
+    }
+}
+
+fn newer_or(bytes: &[u8], error: serde_json::Error) -> RecordError {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u16,
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Version { v }) if v > RECORD_VERSION => RecordError::Newer { found: v },
+        _ => RecordError::Malformed(error),
     }
 }

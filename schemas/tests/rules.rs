@@ -12,6 +12,8 @@ mod lemon_squeezy;
 mod objects;
 #[path = "rules/paddle.rs"]
 mod paddle;
+#[path = "rules/recorded.rs"]
+mod recorded;
 #[path = "rules/sales.rs"]
 mod sales;
 #[path = "rules/shapes.rs"]

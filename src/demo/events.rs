@@ -90,10 +90,17 @@ fn redemption(n: usize, now: i64, all: &mut Vec<Value>) {
     let discount = json!({"id": format!("di_demo_{n}"), "object": "discount", "source": {"type": "coupon", "coupon": sample.coupon},
         "promotion_code": sample.promotion_code, "subscription": format!("sub_demo_{n}"), "start": at});
     all.push(event(format!("di_{n}"), "customer.discount.created", at, discount));
-    let first = Invoice { n, id: format!("in_demo_{n}"), reason: "subscription_create", at: at + 3, price, off, currency };
+    let first =
+        Invoice { n, id: format!("in_demo_{n}"), reason: "subscription_create", at: at + 3, price, off, currency };
     all.push(first.event(Some(format!("di_demo_{n}"))));
     all.push(first.payment());
-    let renewal = Invoice { id: format!("in_demo_{n}_2"), reason: "subscription_cycle", at: at + 30 * DAY, off: 0, ..first.clone() };
+    let renewal = Invoice {
+        id: format!("in_demo_{n}_2"),
+        reason: "subscription_cycle",
+        at: at + 30 * DAY,
+        off: 0,
+        ..first.clone()
+    };
     all.push(renewal.event(None));
     if n % 11 == 4 {
         all.push(first.refund(at + 4 * DAY, if n % 2 == 0 { price - off } else { (price - off) / 2 }));
@@ -174,6 +181,14 @@ fn one_time_sale(n: usize, now: i64) -> Value {
 /// Payments whose discount no event names: they wait, because the demo has no key to ask with.
 fn unnamed_discount(n: usize, now: i64) -> Value {
     let at = now - (3 + 5 * n as i64) * DAY;
-    let invoice = Invoice { n: 900 + n, id: format!("in_demo_wait_{n}"), reason: "subscription_create", at, price: 4_900, off: 980, currency: "usd" };
+    let invoice = Invoice {
+        n: 900 + n,
+        id: format!("in_demo_wait_{n}"),
+        reason: "subscription_create",
+        at,
+        price: 4_900,
+        off: 980,
+        currency: "usd",
+    };
     invoice.event(Some(format!("di_unknown_{n}")))
 }

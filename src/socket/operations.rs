@@ -78,7 +78,10 @@ impl Local {
                 }
             }
         }
-        Err(Failure::not_found(format!("no purchase is known as `{}`; names look like inv:in_1, pi:pi_1, txn:txn_1 or order:1", call.purchase)))
+        Err(Failure::not_found(format!(
+            "no purchase is known as `{}`; names look like inv:in_1, pi:pi_1, txn:txn_1 or order:1",
+            call.purchase
+        )))
     }
 
     pub(super) async fn refused(&self, call: RefusedCall) -> Result<Vec<ListedRecord>, Failure> {

@@ -51,7 +51,13 @@ pub trait EventLog: Send + Sync {
     async fn append(&self, record: NewRecord) -> Result<u64, LogError>;
     /// Records of a partition from `offset` on, in order, at most `max_records` and about
     /// `max_bytes` (at least one if there is one). Empty at the end.
-    async fn read(&self, partition: u16, offset: u64, max_records: usize, max_bytes: usize) -> Result<Vec<StoredRecord>, LogError>;
+    async fn read(
+        &self,
+        partition: u16,
+        offset: u64,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredRecord>, LogError>;
     /// First and one-past-last offset of a partition.
     async fn bounds(&self, partition: u16) -> Result<(u64, u64), LogError>;
     /// Resolves soon after something was appended to any partition (a hint; may be spurious).

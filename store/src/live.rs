@@ -1,7 +1,7 @@
 //! The live signal port, in process: what became visible, for open pages.
 
-use domain::ids::{AffiliateId, Mode, VendorId};
 use crate::fold_store::Visible;
+use domain::ids::{AffiliateId, Mode, VendorId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;

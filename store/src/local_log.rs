@@ -50,7 +50,12 @@ pub struct LogLimits {
 
 impl Default for LogLimits {
     fn default() -> LogLimits {
-        LogLimits { queue_records: 8_192, queue_bytes: 64 << 20, group_records: BATCH_RECORDS, group_bytes: BATCH_BYTES }
+        LogLimits {
+            queue_records: 8_192,
+            queue_bytes: 64 << 20,
+            group_records: BATCH_RECORDS,
+            group_bytes: BATCH_BYTES,
+        }
     }
 }
 
@@ -154,7 +159,9 @@ impl LocalLog {
             return Err(LogError::Unavailable("the log is shut down".to_owned()));
         };
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => LogError::Unavailable(format!("{} appends wait to be written", self.limits.queue_records)),
+            TrySendError::Full(_) => {
+                LogError::Unavailable(format!("{} appends wait to be written", self.limits.queue_records))
+            }
             TrySendError::Disconnected(_) => LogError::Unavailable("the writing thread ended".to_owned()),
         })
     }

@@ -78,10 +78,10 @@ async function fillAcme() {
   assert.equal(await deliver(endpointUrl, 'whsec_somebodyElse0123', paidInvoice().event), 400)
 }
 
-/** In the dark only the colours differ, so only what looks at colours is asked again. */
-async function findings(page, colorScheme) {
+/** What axe finds. In the dark only the colours differ, so only what looks at colours is asked again. */
+async function findings(page, colorScheme, part) {
   // There are no frames, so the slower way of joining their results is not needed.
-  const axe = new AxeBuilder({ page }).setLegacyMode()
+  const axe = new AxeBuilder({ page }).setLegacyMode().include(part)
   const { violations } = await (colorScheme === 'dark' ? axe.withRules(COLOUR_RULES) : axe.withTags(RULES)).analyze()
   return violations.map((each) => `${each.id}: ${each.help}: ${each.nodes.slice(0, 3).map((node) => node.target.join(' ')).join(', ')}`)
 }
@@ -93,13 +93,13 @@ async function settle(page) {
   await page.waitForTimeout(150)
 }
 
-async function checkPage(page, view, width, colorScheme) {
+async function checkPage(page, view, width, colorScheme, part = 'html') {
   const name = `${view}-${width}-${colorScheme}`
   await settle(page)
   await page.screenshot({ path: `${SHOTS}${name}.png`, fullPage: true, animations: 'disabled' })
   const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
   assert.ok(tooWide <= 0, `${name} is ${tooWide} px wider than the window`)
-  assert.deepEqual(await findings(page, colorScheme), [], name)
+  assert.deepEqual(await findings(page, colorScheme, part), [], name)
 }
 
 for (const colorScheme of ['light', 'dark']) {
@@ -133,10 +133,11 @@ test('open menus are accessible too', async () => {
   const context = await chromium.browser.newContext({ storageState: session, viewport: { width: 390, height: 900 } })
   const { page, complaints } = await openPage(context)
   await page.goto(product.at('/demo/dashboard'))
-  for (const [name, selector] of [['menu-vendors', '.vendor-switch summary'], ['menu-dates', '.range-free summary'], ['table-of-the-chart', '#chart-data summary']]) {
-    await page.locator(selector).click()
-    await checkPage(page, name, 390, 'light')
-    await page.locator(selector).click()
+  // What a menu covers cannot be reached meanwhile, so only the menu itself is looked at.
+  for (const [name, part] of [['menu-vendors', '.vendor-switch'], ['menu-dates', '.range-free'], ['chart-table', '#chart-data']]) {
+    await page.locator(`${part} summary`).click()
+    await checkPage(page, name, 390, 'light', part)
+    await page.locator(`${part} summary`).click()
   }
   assert.deepEqual(complaints, [])
   await context.close()

@@ -26,6 +26,7 @@ async function take(browser, product, { name, path, width, height, ...options })
   }
   await until(() => words(page.locator('#live-text')), (text) => text === 'Live', 'live stream')
   await page.mouse.move(0, 0)
+  await page.evaluate(() => scrollTo(0, 0))
   const file = `${IMAGES}${name}.png`
   await page.screenshot({ path: file, animations: 'disabled' })
   execFileSync('pngquant', ['--force', '--skip-if-larger', '--quality', '80-100', '--strip', '--output', file, file])

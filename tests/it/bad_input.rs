@@ -25,7 +25,8 @@ async fn every_kind_of_bad_request_is_answered_and_nothing_is_stored() {
         ("huge", 413, huge.clone(), Some(sign(now, &huge))),
     ];
     for (name, status, body, signature) in cases {
-        let headers: Vec<(&str, &str)> = signature.iter().map(|signature| ("Stripe-Signature", signature.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            signature.iter().map(|signature| ("Stripe-Signature", signature.as_str())).collect();
         let reply = it.post(&acme.endpoint_url, &headers, body).await;
         assert_eq!(reply.status, status, "{name}: {}", reply.excerpt());
         assert!(reply.excerpt().contains("message"), "{name} says what is wrong: {}", reply.excerpt());
@@ -66,7 +67,12 @@ async fn what_cannot_be_understood_is_listed_with_its_reason_and_blocks_nobody()
         ("text", session("text", json!({"amount_total": "many"})), "refused", "amount_total"),
         ("object", session("object", json!({"amount_total": {"a": 1}})), "refused", "amount_total"),
         ("letters", session("letters", json!({"currency": "dollars"})), "refused", "bad_currency"),
-        ("type", event("type", "account.updated", json!({"id": "acct_1", "object": "account"})), "ignored", "unknown_type"),
+        (
+            "type",
+            event("type", "account.updated", json!({"id": "acct_1", "object": "account"})),
+            "ignored",
+            "unknown_type",
+        ),
         ("unknown", session("unknown", json!({"currency": "zzz"})), "counted", ""),
     ];
     for (name, event, _, _) in &cases {
@@ -74,7 +80,9 @@ async fn what_cannot_be_understood_is_listed_with_its_reason_and_blocks_nobody()
         assert!(reply.status < 300, "{name} is stored: {}", reply.excerpt());
     }
     // 2^63 and beyond cannot even be held in a number of this size.
-    let beyond = session("beyond", json!({"amount_total": 1})).to_string().replace("\"amount_total\":1", "\"amount_total\":9223372036854775808");
+    let beyond = session("beyond", json!({"amount_total": 1}))
+        .to_string()
+        .replace("\"amount_total\":1", "\"amount_total\":9223372036854775808");
     assert!(it.deliver(&acme, &beyond).await.status < 300);
     let mut version = session("version", json!({}));
     version["api_version"] = json!("2031-01-01.unheard");
@@ -91,7 +99,10 @@ async fn what_cannot_be_understood_is_listed_with_its_reason_and_blocks_nobody()
     let unknown_currency = acme.api.get(&["purchases", "pi:pi_unknown"], &[]).await.unwrap();
     assert_eq!((&unknown_currency["currency"], &unknown_currency["minor_digits"]), (&json!("zzz"), &Value::Null));
     let (listed, text) = it.command(&["refused", "list", "--vendor", "acme"]).await;
-    assert!(listed && text.contains("5 open") && text.contains("amount_out_of_range") && text.contains("bad_currency"), "{text}");
+    assert!(
+        listed && text.contains("5 open") && text.contains("amount_out_of_range") && text.contains("bad_currency"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -101,12 +112,17 @@ async fn refused_records_are_retried_and_waived_from_the_command_line() {
     for id in ["a", "b"] {
         it.deliver(&acme, &session(id, json!({"amount_total": "many"})).to_string()).await;
     }
-    let offsets: Vec<String> = vec![acme.delivery("evt_a").await["offset"].to_string(), acme.delivery("evt_b").await["offset"].to_string()];
+    let offsets: Vec<String> =
+        vec![acme.delivery("evt_a").await["offset"].to_string(), acme.delivery("evt_b").await["offset"].to_string()];
     let (shown, text) = it.command(&["refused", "show", "--vendor", "acme", &offsets[0]]).await;
     assert!(shown && text.contains("\"many\"") && !text.contains("somebody@example.com"), "{text}");
     let (retried, text) = it.command(&["refused", "retry", "--vendor", "acme", &offsets[0]]).await;
     assert!(retried, "{text}");
-    assert_eq!(acme.delivery("evt_a").await["outcome"], "refused", "the code did not change, so neither does the outcome");
+    assert_eq!(
+        acme.delivery("evt_a").await["outcome"],
+        "refused",
+        "the code did not change, so neither does the outcome"
+    );
     let (waived, text) = it.command(&["refused", "waive", "--vendor", "acme", "--reason", "a test", &offsets[1]]).await;
     assert!(waived, "{text}");
     let read = acme.delivery("evt_b").await;

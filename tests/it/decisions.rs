@@ -37,7 +37,8 @@ async fn a_late_mapping_moves_the_money_and_another_move_goes_back() {
     let last = acme.api.get(&["totals"], &[("group", "affiliate")]).await.unwrap();
     assert_eq!(figure(&last, "aff_leo", "commission_minor"), &json!(6_860), "{last}");
     let purchase = acme.api.get(&["purchases", "pi:pi_s0"], &[]).await.unwrap();
-    let kinds: Vec<&str> = purchase["lines"].as_array().unwrap().iter().filter_map(|line| line["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        purchase["lines"].as_array().unwrap().iter().filter_map(|line| line["kind"].as_str()).collect();
     assert_eq!(kinds, ["sale", "move_out", "move_in", "move_out", "move_in"]);
 }
 
@@ -63,7 +64,10 @@ async fn a_review_before_its_purchase_waits_for_it() {
     assert!(it.deliver(&acme, &session("later", json!({})).to_string()).await.status < 300);
     acme.settle().await;
     let purchase = acme.api.get(&["purchases", "pi:pi_later"], &[]).await.unwrap();
-    assert_eq!((&purchase["outcome"], &purchase["reason"], &purchase["commission_minor"]), (&json!("rejected"), &json!("own purchase"), &json!(0)));
+    assert_eq!(
+        (&purchase["outcome"], &purchase["reason"], &purchase["commission_minor"]),
+        (&json!("rejected"), &json!("own purchase"), &json!(0))
+    );
     let (explained, text) = it.command(&["explain", "pi:pi_later", "--vendor", "acme"]).await;
     assert!(explained && text.contains("rejected") && text.contains("belongs to Maya"), "{text}");
 }
@@ -78,7 +82,12 @@ async fn a_key_sees_its_own_vendor_and_mode_only() {
         assert!(acme.api.find(&path).await.unwrap().is_some(), "{path:?}");
         assert!(other.api.find(&path).await.unwrap().is_none(), "{path:?}");
     }
-    let key = it.product.socket().post("/v1/api-keys", &json!({"vendor": "acme", "mode": "live", "name": "live"})).await.unwrap();
+    let key = it
+        .product
+        .socket()
+        .post("/v1/api-keys", &json!({"vendor": "acme", "mode": "live", "name": "live"}))
+        .await
+        .unwrap();
     let live = corpus::client::JsonApi::new(it.http.clone(), it.product.url(), key["key"].as_str().unwrap());
     assert!(live.find(&["purchases", "pi:pi_mine"]).await.unwrap().is_none());
     assert_eq!(live.get(&["totals"], &[]).await.unwrap()["rows"], json!([]));

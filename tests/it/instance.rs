@@ -15,7 +15,11 @@ pub const SECRET: &str = "whsec_it_secret";
 /// Where the release binary is; tests of the whole product need it built.
 pub fn binary() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/affilitrack");
-    assert!(path.is_file(), "{} is missing: run `bash scripts/build-release.sh affilitrack loadtest` first (make test does)", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `bash scripts/build-release.sh affilitrack loadtest` first (make test does)",
+        path.display()
+    );
     path
 }
 
@@ -68,14 +72,16 @@ impl Instance {
     /// Connects a vendor in test mode, all its history known, with the decisions.
     pub async fn vendor(&self, slug: &str, decisions: Value) -> Vendor {
         let socket = self.product.socket();
-        let connect = json!({"vendor": slug, "provider": "stripe", "secret": SECRET, "complete_history": true, "mode": "test"});
+        let connect =
+            json!({"vendor": slug, "provider": "stripe", "secret": SECRET, "complete_history": true, "mode": "test"});
         let connected = socket.post("/v1/connect", &connect).await.unwrap();
         if decisions.as_array().is_some_and(|list| !list.is_empty()) {
             socket.post("/v1/decide", &json!({"vendor": slug, "decisions": decisions})).await.unwrap();
         }
         let key = socket.post("/v1/api-keys", &json!({"vendor": slug, "mode": "test", "name": "it"})).await.unwrap();
         let api = JsonApi::new(self.http.clone(), self.product.url(), key["key"].as_str().unwrap());
-        let vendor = Vendor { slug: slug.to_owned(), endpoint_url: connected["endpoint_url"].as_str().unwrap().to_owned(), api };
+        let vendor =
+            Vendor { slug: slug.to_owned(), endpoint_url: connected["endpoint_url"].as_str().unwrap().to_owned(), api };
         vendor.settle().await;
         vendor
     }
@@ -88,7 +94,8 @@ impl Instance {
 
     /// Posts to a URL.
     pub async fn post(&self, url: &str, headers: &[(&str, &str)], body: String) -> Reply {
-        let headers: Vec<(String, String)> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.http.send(Method::POST, url, &headers, body.into()).await.unwrap()
     }
 
@@ -99,7 +106,12 @@ impl Instance {
 
     /// Runs a command of the binary on this instance's data.
     pub async fn command(&self, arguments: &[&str]) -> (bool, String) {
-        let output = tokio::process::Command::new(binary()).args(arguments).env("DATA_DIR", self.data_dir()).output().await.unwrap();
+        let output = tokio::process::Command::new(binary())
+            .args(arguments)
+            .env("DATA_DIR", self.data_dir())
+            .output()
+            .await
+            .unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (output.status.success(), text)
     }

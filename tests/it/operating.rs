@@ -11,7 +11,12 @@ async fn kill_and_start_again_keeps_everything() {
     it.deliver(&acme, &session("kept", json!({})).to_string()).await;
     acme.settle().await;
     it.kill_and_restart().await;
-    let key = it.product.socket().post("/v1/api-keys", &json!({"vendor": "acme", "mode": "test", "name": "again"})).await.unwrap();
+    let key = it
+        .product
+        .socket()
+        .post("/v1/api-keys", &json!({"vendor": "acme", "mode": "test", "name": "again"}))
+        .await
+        .unwrap();
     let api = corpus::client::JsonApi::new(it.http.clone(), it.product.url(), key["key"].as_str().unwrap());
     assert_eq!(api.get(&["purchases", "pi:pi_kept"], &[]).await.unwrap()["affiliate"], "aff_maya");
     assert!(it.command(&["doctor"]).await.1.contains("OK"));
@@ -89,7 +94,11 @@ async fn no_personal_data_and_no_secret_is_in_any_file() {
             let Ok(bytes) = std::fs::read(&path) else { continue };
             looked_at += 1;
             for needle in ["somebody@example.com", "Some Body", crate::instance::SECRET] {
-                assert!(!bytes.windows(needle.len()).any(|window| window == needle.as_bytes()), "{needle} is in {}", path.display());
+                assert!(
+                    !bytes.windows(needle.len()).any(|window| window == needle.as_bytes()),
+                    "{needle} is in {}",
+                    path.display()
+                );
             }
         }
     }

@@ -220,10 +220,7 @@ mod tests {
             (Preset::LastMonth, date(2026, 2, 1), date(2026, 2, 28)),
         ] {
             assert_eq!(RangeChoice::Preset(preset).resolve(today), (from, to), "{preset:?}");
-            assert_eq!(
-                RangeChoice::parse(Some(preset.name()), None, None).unwrap(),
-                Some(RangeChoice::Preset(preset))
-            );
+            assert_eq!(RangeChoice::parse(Some(preset.name()), None, None).unwrap(), Some(RangeChoice::Preset(preset)));
         }
         assert_eq!(RangeChoice::parse(None, None, None).unwrap(), None);
     }

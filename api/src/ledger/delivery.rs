@@ -41,7 +41,11 @@ async fn find(ledger: &Arc<Ledger>, scope: &TenantScope, id: &str) -> anyhow::Re
     Ok(None)
 }
 
-pub(super) async fn delivery_json(ledger: &Arc<Ledger>, scope: &TenantScope, id: &str) -> anyhow::Result<Option<Value>> {
+pub(super) async fn delivery_json(
+    ledger: &Arc<Ledger>,
+    scope: &TenantScope,
+    id: &str,
+) -> anyhow::Result<Option<Value>> {
     let Some(found) = find(ledger, scope, id).await? else { return Ok(None) };
     let offset = found.listed.offset;
     let copy = *scope;
@@ -51,11 +55,18 @@ pub(super) async fn delivery_json(ledger: &Arc<Ledger>, scope: &TenantScope, id:
         Some(purchase) => lines_of(ledger, scope, purchase).await?,
         None => Vec::new(),
     };
-    members.insert("lines".into(), lines.iter().filter(|line| line.src_off == offset).map(|line| line_json(line, &names)).collect());
+    members.insert(
+        "lines".into(),
+        lines.iter().filter(|line| line.src_off == offset).map(|line| line_json(line, &names)).collect(),
+    );
     Ok(Some(Value::Object(members)))
 }
 
-fn read(ledger: &Ledger, scope: &TenantScope, found: &Found) -> anyhow::Result<(Map<String, Value>, Option<PurchaseId>)> {
+fn read(
+    ledger: &Ledger,
+    scope: &TenantScope,
+    found: &Found,
+) -> anyhow::Result<(Map<String, Value>, Option<PurchaseId>)> {
     let delivery = &found.delivery;
     let mut members = Map::new();
     members.insert("event_type".into(), json!(delivery.event_type));
@@ -81,12 +92,18 @@ fn read(ledger: &Ledger, scope: &TenantScope, found: &Found) -> anyhow::Result<(
 }
 
 /// The story that the event's facts are in now: it may have been merged into another since.
-fn current_story(ledger: &Ledger, scope: &TenantScope, found: &Found, story: domain::ids::StoryId) -> anyhow::Result<Option<Reached>> {
+fn current_story(
+    ledger: &Ledger,
+    scope: &TenantScope,
+    found: &Found,
+    story: domain::ids::StoryId,
+) -> anyhow::Result<Option<Reached>> {
     if let Some(reached) = ledger.reached(scope, story)? {
         return Ok(Some(reached));
     }
     let decoded = decode_delivery(&found.delivery)?;
-    let names: Vec<(Scope, Alias)> = decoded.facts.iter().flat_map(FactBody::aliases).map(|alias| (found.scope, alias)).collect();
+    let names: Vec<(Scope, Alias)> =
+        decoded.facts.iter().flat_map(FactBody::aliases).map(|alias| (found.scope, alias)).collect();
     match ledger.store.stories_of(&names)?.into_iter().flatten().next() {
         Some(id) => ledger.reached(scope, id),
         None => Ok(None),
@@ -119,7 +136,12 @@ fn describe(
     flags.sort();
     flags.dedup();
     members.insert("flags".into(), json!(flags));
-    describe_movement(decoded, purchase.map(|purchase| purchase.key.0.as_str()).or(key.map(|key| key.0.as_str())), reached, members);
+    describe_movement(
+        decoded,
+        purchase.map(|purchase| purchase.key.0.as_str()).or(key.map(|key| key.0.as_str())),
+        reached,
+        members,
+    );
     Ok(purchase.zip(reached).map(|(purchase, reached)| reached.number_of(purchase)))
 }
 
@@ -137,7 +159,12 @@ fn own_amounts(sale: &domain::fact::Sale) -> Vec<(String, Value)> {
 }
 
 /// What the event's own discounts and referral key say by themselves.
-fn describe_attribution(ledger: &Ledger, found: &Found, decoded: &Decoded, members: &mut Map<String, Value>) -> anyhow::Result<()> {
+fn describe_attribution(
+    ledger: &Ledger,
+    found: &Found,
+    decoded: &Decoded,
+    members: &mut Map<String, Value>,
+) -> anyhow::Result<()> {
     if decoded.own_discounts.is_empty() && decoded.referral.is_none() {
         return Ok(());
     }
@@ -145,25 +172,34 @@ fn describe_attribution(ledger: &Ledger, found: &Found, decoded: &Decoded, membe
     let catalogue = StoredCatalogue { store: ledger.store.as_ref(), scope: found.scope };
     let context = Context { decisions: &decisions, catalogue: &catalogue };
     let (provider, at) = (found.delivery.provider, found.delivery.created);
-    let alone: Attribution = attribute_alone(provider, found.scope, decoded.own_discounts.clone(), decoded.referral.clone(), at, &context)?;
+    let alone: Attribution =
+        attribute_alone(provider, found.scope, decoded.own_discounts.clone(), decoded.referral.clone(), at, &context)?;
     let shown = alone.shown.as_ref();
     members.insert("code".into(), json!(shown.and_then(|discount| discount.code.as_ref())));
     members.insert("coupon_id".into(), json!(shown.and_then(|discount| discount.coupon.as_ref())));
     members.insert("promotion_code_id".into(), json!(shown.and_then(|discount| discount.promotion_code.as_ref())));
     if decoded.action != Action::Catalog {
-        let affiliate = alone.affiliate.map(|id| decisions.affiliates.get(&id).map_or_else(|| id.to_string(), |known| known.key.clone()));
+        let affiliate = alone
+            .affiliate
+            .map(|id| decisions.affiliates.get(&id).map_or_else(|| id.to_string(), |known| known.key.clone()));
         members.insert("attribution".into(), json!(alone.how.name()));
         members.insert("affiliate".into(), json!(affiliate));
     }
     Ok(())
 }
 
-fn describe_movement(decoded: &Decoded, key: Option<&str>, reached: Option<&Reached>, members: &mut Map<String, Value>) {
+fn describe_movement(
+    decoded: &Decoded,
+    key: Option<&str>,
+    reached: Option<&Reached>,
+    members: &mut Map<String, Value>,
+) {
     let Some(movement) = &decoded.movement else { return };
     members.insert("refund_of".into(), json!(key));
     match decoded.action {
         Action::Dispute => {
-            let dispute = json!({"dispute_id": movement.id, "status": movement.status, "amount_minor": movement.amount});
+            let dispute =
+                json!({"dispute_id": movement.id, "status": movement.status, "amount_minor": movement.amount});
             members.insert("dispute".into(), dispute);
         }
         _ => {

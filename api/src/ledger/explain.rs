@@ -50,7 +50,9 @@ fn item(reached: &Reached, purchase: &PurchaseTarget, names: &Names) -> Purchase
         affiliate_key: affiliate.key,
         affiliate_name: affiliate.name,
         code: purchase.attribution.rule_code,
-        code_text: shown.and_then(|discount| discount.code.clone().or_else(|| discount.coupon.clone())).unwrap_or_default(),
+        code_text: shown
+            .and_then(|discount| discount.code.clone().or_else(|| discount.coupon.clone()))
+            .unwrap_or_default(),
         sale_kind: purchase.kind.name().to_owned(),
         redemption: purchase.redemption,
         currency: purchase.sale.currency,
@@ -85,7 +87,9 @@ async fn events(ledger: &Arc<Ledger>, scope: &TenantScope, reached: &Reached) ->
             Payload::Decision(decision) => (String::new(), decision.kind().to_owned(), record.at),
             Payload::Expire(_) => continue,
         };
-        let outcome = outcome.map_or(String::new(), |one| [one.outcome.replace('_', " "), one.reason.replace('_', " ")].join(" ").trim().to_owned());
+        let outcome = outcome.map_or(String::new(), |one| {
+            [one.outcome.replace('_', " "), one.reason.replace('_', " ")].join(" ").trim().to_owned()
+        });
         events.push(ExplainedEvent { event_id, event_type, created, offset, outcome });
     }
     events.sort_by_key(|event| (event.created, event.offset));
@@ -96,15 +100,25 @@ async fn events(ledger: &Arc<Ledger>, scope: &TenantScope, reached: &Reached) ->
 fn waterfall(purchase: &PurchaseTarget) -> Vec<WaterfallStep> {
     let sale = &purchase.sale;
     let mut steps = Vec::new();
-    let mut step = |label: &str, amount: i64, is_total: bool| steps.push(WaterfallStep { label: label.to_owned(), amount, is_total });
+    let mut step = |label: &str, amount: i64, is_total: bool| {
+        steps.push(WaterfallStep { label: label.to_owned(), amount, is_total })
+    };
     step("Subtotal", sale.subtotal, true);
-    for (label, amount) in [("Discount", -sale.discount), ("Tax and other charges", sale.gross - (sale.subtotal - sale.discount) - sale.shipping), ("Shipping", sale.shipping)] {
+    for (label, amount) in [
+        ("Discount", -sale.discount),
+        ("Tax and other charges", sale.gross - (sale.subtotal - sale.discount) - sale.shipping),
+        ("Shipping", sale.shipping),
+    ] {
         if amount != 0 {
             step(label, amount, false);
         }
     }
     step("Gross", sale.gross, true);
-    for (label, amount) in [("Tax", -sale.tax), ("Shipping", -sale.shipping), ("Not paid in money", sale.net - (sale.gross - sale.tax - sale.shipping))] {
+    for (label, amount) in [
+        ("Tax", -sale.tax),
+        ("Shipping", -sale.shipping),
+        ("Not paid in money", sale.net - (sale.gross - sale.tax - sale.shipping)),
+    ] {
         if amount != 0 {
             step(label, amount, false);
         }

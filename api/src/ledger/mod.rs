@@ -64,7 +64,8 @@ impl Reached {
 
     /// The internal number of a purchase.
     pub fn number_of(&self, purchase: &PurchaseTarget) -> PurchaseId {
-        let slot = self.story.slots.iter().find(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
+        let slot =
+            self.story.slots.iter().find(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
         slot.map_or(PurchaseId(0), |slot| slot.purchase)
     }
 }
@@ -131,12 +132,17 @@ impl Ledger {
     /// The provider accounts in which a name may be.
     fn scopes(&self, scope: &TenantScope) -> anyhow::Result<Vec<Scope>> {
         let decisions = self.decisions(scope.vendor())?;
-        Ok(decisions.connections.keys().map(|connection| Scope { vendor: scope.vendor(), connection: *connection, mode: scope.mode() }).collect())
+        Ok(decisions
+            .connections
+            .keys()
+            .map(|connection| Scope { vendor: scope.vendor(), connection: *connection, mode: scope.mode() })
+            .collect())
     }
 
     /// The stories of a name, one per provider account at most.
     fn stories_named(&self, scope: &TenantScope, name: &str) -> anyhow::Result<Vec<StoryId>> {
-        let names: Vec<(Scope, Alias)> = self.scopes(scope)?.into_iter().map(|scope| (scope, Alias(name.to_owned()))).collect();
+        let names: Vec<(Scope, Alias)> =
+            self.scopes(scope)?.into_iter().map(|scope| (scope, Alias(name.to_owned()))).collect();
         Ok(self.store.stories_of(&names)?.into_iter().flatten().collect())
     }
 }

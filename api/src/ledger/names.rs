@@ -18,12 +18,22 @@ pub struct SharedLedger(pub Arc<Ledger>);
 const PREFIXES: [&str; 9] = ["inv", "pi", "ch", "cs", "sub", "txn", "order", "subinv", "re"];
 
 impl Ledger {
-    fn describe(&self, scope: &TenantScope, purchases: &[PurchaseId]) -> anyhow::Result<HashMap<PurchaseId, PurchaseDescription>> {
+    fn describe(
+        &self,
+        scope: &TenantScope,
+        purchases: &[PurchaseId],
+    ) -> anyhow::Result<HashMap<PurchaseId, PurchaseDescription>> {
         let mut found = HashMap::new();
         for (purchase, story) in purchases.iter().zip(self.store.story_of_purchase(purchases)?) {
             let Some(reached) = story.map(|id| self.reached(scope, id)).transpose()?.flatten() else { continue };
-            let Some(one) = reached.target.purchases.iter().find(|one| reached.number_of(one) == *purchase) else { continue };
-            let code = one.attribution.shown.as_ref().and_then(|discount| discount.code.clone().or_else(|| discount.coupon.clone()));
+            let Some(one) = reached.target.purchases.iter().find(|one| reached.number_of(one) == *purchase) else {
+                continue;
+            };
+            let code = one
+                .attribution
+                .shown
+                .as_ref()
+                .and_then(|discount| discount.code.clone().or_else(|| discount.coupon.clone()));
             found.insert(
                 *purchase,
                 PurchaseDescription {
@@ -83,7 +93,11 @@ impl Ledger {
 
 #[async_trait]
 impl PurchaseNames for SharedLedger {
-    async fn describe(&self, scope: &TenantScope, purchases: &[PurchaseId]) -> anyhow::Result<HashMap<PurchaseId, PurchaseDescription>> {
+    async fn describe(
+        &self,
+        scope: &TenantScope,
+        purchases: &[PurchaseId],
+    ) -> anyhow::Result<HashMap<PurchaseId, PurchaseDescription>> {
         let (scope, purchases) = (*scope, purchases.to_vec());
         blocking(&self.0, move |ledger| ledger.describe(&scope, &purchases)).await
     }
@@ -128,7 +142,8 @@ impl LedgerReads for SharedLedger {
         })
         .await?;
         let visible = self.0.watermarks.watermark(vendor).next_offset;
-        let settled = log_end == folded && folded == visible && !unfinished && pending_decisions == 0 && pending_lookups == 0;
+        let settled =
+            log_end == folded && folded == visible && !unfinished && pending_decisions == 0 && pending_lookups == 0;
         Ok(StatusReport { log_end, folded, visible, pending_lookups, pending_decisions, settled })
     }
 }

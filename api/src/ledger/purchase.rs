@@ -70,7 +70,11 @@ pub(super) fn line_json(line: &LedgerLine, names: &Names) -> Value {
 }
 
 /// The lines of a purchase in booking order.
-pub(super) async fn lines_of(ledger: &Ledger, scope: &TenantScope, purchase: PurchaseId) -> anyhow::Result<Vec<LedgerLine>> {
+pub(super) async fn lines_of(
+    ledger: &Ledger,
+    scope: &TenantScope,
+    purchase: PurchaseId,
+) -> anyhow::Result<Vec<LedgerLine>> {
     let watermark = ledger.watermarks.watermark(scope.vendor());
     let at = store::warehouse::Watermark {
         generation: watermark.generation,
@@ -96,12 +100,17 @@ pub(super) async fn find(ledger: &Arc<Ledger>, scope: &TenantScope, name: &str) 
     .await
 }
 
-pub(super) async fn purchase_json(ledger: &Arc<Ledger>, scope: &TenantScope, business_key: &str) -> anyhow::Result<Option<Value>> {
+pub(super) async fn purchase_json(
+    ledger: &Arc<Ledger>,
+    scope: &TenantScope,
+    business_key: &str,
+) -> anyhow::Result<Option<Value>> {
     let Some(reached) = find(ledger, scope, business_key).await? else { return Ok(None) };
     let Some(purchase) = reached.purchase_named(&[Alias(business_key.to_owned())]) else { return Ok(None) };
     let names = ledger.catalogue.names(scope).await?;
     let lines = lines_of(ledger, scope, reached.number_of(purchase)).await?;
-    let mut members: serde_json::Map<String, Value> = common(&reached, purchase).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut members: serde_json::Map<String, Value> =
+        common(&reached, purchase).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     members.insert("purchase".into(), json!(reached.number_of(purchase)));
     members.insert("aliases".into(), json!(purchase.aliases));
     members.insert("sale_at".into(), json!(moment(purchase.sale.occurred_at)));

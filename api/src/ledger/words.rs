@@ -9,7 +9,8 @@ use domain::target::{Attribution, Candidate, CandidateVerdict, How, PurchaseTarg
 /// Which discounts were considered, which won, and why.
 pub(super) fn attribution(reached: &Reached, purchase: &PurchaseTarget) -> Vec<String> {
     let found = &purchase.attribution;
-    let mut sentences: Vec<String> = found.candidates.iter().map(|candidate| candidate_words(reached, purchase, candidate)).collect();
+    let mut sentences: Vec<String> =
+        found.candidates.iter().map(|candidate| candidate_words(reached, purchase, candidate)).collect();
     if let Some(key) = &found.referral {
         let verb = if found.how == How::Link { "credits" } else { "does not decide: a code comes first" };
         sentences.push(format!("The referral key `{key}` was seen; it {verb}."));
@@ -18,7 +19,9 @@ pub(super) fn attribution(reached: &Reached, purchase: &PurchaseTarget) -> Vec<S
         How::PromotionCode => format!("Credited to {} through the code.", affiliate(reached, found)),
         How::Coupon => format!("Credited to {}: the coupon belongs to nobody else.", affiliate(reached, found)),
         How::Link => format!("Credited to {} through the link.", affiliate(reached, found)),
-        How::Subscription => format!("Credited to {}, who brought the subscription's first sale.", affiliate(reached, found)),
+        How::Subscription => {
+            format!("Credited to {}, who brought the subscription's first sale.", affiliate(reached, found))
+        }
         How::None if sentences.is_empty() => "No code and no link was used: nobody brought this purchase.".to_owned(),
         How::None => "None of them belongs to an affiliate.".to_owned(),
         How::Pending => "The provider still has to say which code it was; nobody is credited until then.".to_owned(),
@@ -29,12 +32,23 @@ pub(super) fn attribution(reached: &Reached, purchase: &PurchaseTarget) -> Vec<S
 fn candidate_words(reached: &Reached, purchase: &PurchaseTarget, candidate: &Candidate) -> String {
     let found = &purchase.attribution;
     let discount = &candidate.discount;
-    let name = discount.code.as_ref().or(discount.promotion_code.as_ref()).or(discount.coupon.as_ref()).or(discount.id.as_ref());
+    let name = discount
+        .code
+        .as_ref()
+        .or(discount.promotion_code.as_ref())
+        .or(discount.coupon.as_ref())
+        .or(discount.id.as_ref());
     let name = name.map_or("A discount without a name", String::as_str);
-    let taken = discount.amount.map_or(String::new(), |amount| format!(" (took off {})", money(amount, purchase.sale.currency)));
+    let taken = discount
+        .amount
+        .map_or(String::new(), |amount| format!(" (took off {})", money(amount, purchase.sale.currency)));
     match &candidate.verdict {
-        CandidateVerdict::Mapped { affiliate: owner, .. } if Some(*owner) == found.affiliate => format!("{name}{taken} belongs to {}.", affiliate(reached, found)),
-        CandidateVerdict::Mapped { affiliate: owner, .. } => format!("{name}{taken} belongs to {}, but another discount comes first.", name_of(reached, *owner)),
+        CandidateVerdict::Mapped { affiliate: owner, .. } if Some(*owner) == found.affiliate => {
+            format!("{name}{taken} belongs to {}.", affiliate(reached, found))
+        }
+        CandidateVerdict::Mapped { affiliate: owner, .. } => {
+            format!("{name}{taken} belongs to {}, but another discount comes first.", name_of(reached, *owner))
+        }
         CandidateVerdict::House => format!("{name}{taken} is a house code."),
         CandidateVerdict::Ambiguous => format!("{name}{taken} is shared by several affiliates and decides nothing."),
         CandidateVerdict::Unknown => format!("{name}{taken}: which code it is is not known yet."),
@@ -70,9 +84,18 @@ fn fine_money(amount: i128, finer: usize, currency: Currency) -> String {
 /// The mapping decision that held.
 pub(super) fn mapping(reached: &Reached, purchase: &PurchaseTarget) -> String {
     let Some(seq) = purchase.attribution.mapping_seq else { return String::new() };
-    let Some(Numbered { decision, .. }) = reached.decisions.mappings.iter().find(|mapping| mapping.seq == seq) else { return String::new() };
-    let what = decision.code.as_ref().or(decision.promotion_code_id.as_ref()).or(decision.coupon_id.as_ref()).or(decision.referral_key.as_ref());
-    let since = decision.valid_from.map_or_else(|| "always".to_owned(), |from| format!("from {}", super::purchase::moment(from)));
+    let Some(Numbered { decision, .. }) = reached.decisions.mappings.iter().find(|mapping| mapping.seq == seq) else {
+        return String::new();
+    };
+    let what = decision
+        .code
+        .as_ref()
+        .or(decision.promotion_code_id.as_ref())
+        .or(decision.coupon_id.as_ref())
+        .or(decision.referral_key.as_ref());
+    let since = decision
+        .valid_from
+        .map_or_else(|| "always".to_owned(), |from| format!("from {}", super::purchase::moment(from)));
     let owner = decision.affiliate.map_or_else(|| "the house".to_owned(), |id| name_of(reached, id));
     format!("Decision {seq}: {} belongs to {owner}, {since}.", what.map_or("it", String::as_str))
 }
@@ -149,12 +172,20 @@ pub(super) fn rounding(purchase: &PurchaseTarget) -> Vec<String> {
         Some(Rate::Percent { ppm }) => {
             let product = i128::from(left) * i128::from(*ppm);
             let exact = fine_money(product, 6, sale.currency);
-            let rounded = if product % 1_000_000 == 0 { "nothing to round".to_owned() } else { format!("rounded half up to {commission}") };
+            let rounded = if product % 1_000_000 == 0 {
+                "nothing to round".to_owned()
+            } else {
+                format!("rounded half up to {commission}")
+            };
             steps.push(format!("Commission: {} {name} × {} = {exact}, {rounded}", money(left), percent(*ppm)));
         }
         Some(Rate::Flat { amounts }) => {
             let flat = money(amounts.get(&sale.currency).copied().unwrap_or_default());
-            steps.push(format!("Commission: {flat} flat × {} / {} {name} = {commission}, rounded half up", money(left), money(full)));
+            steps.push(format!(
+                "Commission: {flat} flat × {} / {} {name} = {commission}, rounded half up",
+                money(left),
+                money(full)
+            ));
         }
         None => {}
     }

@@ -14,7 +14,8 @@ pub(super) struct Draft {
 
 /// The lines that bring `booked` to `target`. Per key they add up to the difference.
 pub(super) fn drafts(booked: &Book, target: &BTreeMap<BookKey, Amounts>) -> Vec<Draft> {
-    let parts: BTreeSet<_> = booked.0.keys().chain(target.keys()).map(|key| (key.purchase, key.component.clone())).collect();
+    let parts: BTreeSet<_> =
+        booked.0.keys().chain(target.keys()).map(|key| (key.purchase, key.component.clone())).collect();
     let mut drafts = Vec::new();
     for (purchase, component) in parts {
         let of_part = |key: &&BookKey| key.purchase == purchase && key.component == component;
@@ -29,7 +30,13 @@ pub(super) fn drafts(booked: &Book, target: &BTreeMap<BookKey, Amounts>) -> Vec<
     drafts
 }
 
-fn same_keys(component: &Component, booked: &Book, target: &BTreeMap<BookKey, Amounts>, keys: &[&BookKey], drafts: &mut Vec<Draft>) {
+fn same_keys(
+    component: &Component,
+    booked: &Book,
+    target: &BTreeMap<BookKey, Amounts>,
+    keys: &[&BookKey],
+    drafts: &mut Vec<Draft>,
+) {
     for key in keys {
         let amounts = target[*key].minus(booked.0[*key]);
         if amounts.is_zero() {
@@ -54,7 +61,9 @@ fn other_keys(
     drafts: &mut Vec<Draft>,
 ) {
     let moved = match (old, new) {
-        ([old], [new]) => old.affiliate != new.affiliate && old.occurred_at == new.occurred_at && old.currency == new.currency,
+        ([old], [new]) => {
+            old.affiliate != new.affiliate && old.occurred_at == new.occurred_at && old.currency == new.currency
+        }
         _ => false,
     };
     for key in old {

@@ -9,7 +9,11 @@ use crate::target::StateError;
 use std::collections::BTreeSet;
 
 /// Joins sightings into the catalogue. Returns the keys that changed.
-pub(super) fn sightings<S: FoldState>(state: &mut S, scope: Scope, sightings: &[Sighting]) -> Result<Vec<String>, StateError> {
+pub(super) fn sightings<S: FoldState>(
+    state: &mut S,
+    scope: Scope,
+    sightings: &[Sighting],
+) -> Result<Vec<String>, StateError> {
     let mut changed = Vec::new();
     let mirrored: Vec<Sighting> = sightings.iter().filter_map(Sighting::mirrored).collect();
     for sighting in sightings.iter().chain(&mirrored) {
@@ -35,7 +39,12 @@ pub(super) struct Joining {
 impl Joining {
     /// Joins a fact to the story of its names, merging stories that it shows to be one. Returns
     /// the story, and whether the fact was new.
-    pub fn fact<S: FoldState>(&mut self, state: &mut S, fact: FactBody, seen: &Seen) -> Result<(StoryId, bool), StateError> {
+    pub fn fact<S: FoldState>(
+        &mut self,
+        state: &mut S,
+        fact: FactBody,
+        seen: &Seen,
+    ) -> Result<(StoryId, bool), StateError> {
         let mut story = self.story_of(state, &fact.aliases())?;
         let refs = story.refs.clone();
         // A review may have made the story before any event said whose it is.

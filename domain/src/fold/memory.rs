@@ -52,7 +52,13 @@ impl FoldState for MemoryState {
         Ok(())
     }
 
-    fn stories_with_ref(&mut self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, StateError> {
+    fn stories_with_ref(
+        &mut self,
+        vendor: VendorId,
+        key: Option<&str>,
+        after: StoryId,
+        limit: usize,
+    ) -> Result<Vec<StoryId>, StateError> {
         Ok(self
             .stories
             .values()

@@ -42,7 +42,13 @@ pub trait FoldState {
     /// A story has become part of another: its names now lead there.
     fn merge_story(&mut self, gone: &Story, into: StoryId) -> Result<(), StateError>;
     /// Stories of a vendor with an index key (`None`: all of them), in id order, after `after`.
-    fn stories_with_ref(&mut self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, StateError>;
+    fn stories_with_ref(
+        &mut self,
+        vendor: VendorId,
+        key: Option<&str>,
+        after: StoryId,
+        limit: usize,
+    ) -> Result<Vec<StoryId>, StateError>;
     /// A catalogue entry.
     fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, StateError>;
     /// Writes a catalogue entry.
@@ -79,7 +85,10 @@ impl Place {
     /// partitions, and below 2^53 for the first 2^35 records of a partition.
     fn number(self, n: u64) -> Result<u64, StateError> {
         if n >= NUMBERS_PER_RECORD || u64::from(self.partition) >= PLACES_PER_NUMBER {
-            return Err(StateError(format!("record {} of partition {} makes more stories and purchases than it has numbers", self.offset, self.partition)));
+            return Err(StateError(format!(
+                "record {} of partition {} makes more stories and purchases than it has numbers",
+                self.offset, self.partition
+            )));
         }
         Ok(((self.offset + 1) << 18) | (u64::from(self.partition) << 12) | n)
     }
@@ -147,7 +156,34 @@ impl Counters {
 }
 
 /// Folds one provider event.
-pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, counters: Counters) -> Result<(Outcome, Effects), StateError> {
+pub fn apply_event<S: FoldState>(
+    state: &mut S,
+    place: Place,
+    event: Event,
+    counters: Counters,
+) -> Result<(Outcome, Effects), StateError> {
+    fold_event(state, place, event, counters, None)
+}
+
+/// Folds the event of an earlier record again: its lines carry this place, its outcome is the
+/// earlier record's, and what is known of it already does not make it a copy.
+pub fn apply_again<S: FoldState>(
+    state: &mut S,
+    place: Place,
+    earlier: u64,
+    event: Event,
+    counters: Counters,
+) -> Result<(Outcome, Effects), StateError> {
+    fold_event(state, place, event, counters, Some(earlier))
+}
+
+fn fold_event<S: FoldState>(
+    state: &mut S,
+    place: Place,
+    event: Event,
+    counters: Counters,
+    earlier: Option<u64>,
+) -> Result<(Outcome, Effects), StateError> {
     let mut effects = Effects { counters, ..Default::default() };
     let decisions = state.decisions(event.scope.vendor)?;
     if decisions.dropped {
@@ -155,7 +191,11 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, coun
     }
     let touched_keys = join::sightings(state, event.scope, &event.sightings)?;
     let mut news = outcome::News::of(&event);
-    let mut joining = join::Joining { place, scope: event.scope, provider: event.provider, touched: BTreeSet::new(), counters };
+    if earlier.is_some() {
+        news.add(true, true);
+    }
+    let mut joining =
+        join::Joining { place, scope: event.scope, provider: event.provider, touched: BTreeSet::new(), counters };
     for fact in event.facts {
         let counts = fact.counts();
         let (story, new) = joining.fact(state, fact, &event.seen)?;
@@ -169,12 +209,17 @@ pub fn apply_event<S: FoldState>(state: &mut S, place: Place, event: Event, coun
         if let Some(target) = target {
             outcome = news.outcome_in(&target).unwrap_or(outcome);
             if matches!(outcome, Outcome::Waiting(_)) {
-                note_waiting(state, id, place.offset, &news.names)?;
+                note_waiting(state, id, earlier.unwrap_or(place.offset), &news.names)?;
             }
         }
     }
     if !touched_keys.is_empty() {
-        fan_out(state, place, Fanout { vendor: event.scope.vendor, keys: Some(touched_keys), after: StoryId(0) }, &mut effects)?;
+        fan_out(
+            state,
+            place,
+            Fanout { vendor: event.scope.vendor, keys: Some(touched_keys), after: StoryId(0) },
+            &mut effects,
+        )?;
     }
     Ok((outcome, effects))
 }
@@ -219,7 +264,12 @@ fn fan_out<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, effects: &
 }
 
 /// Folds the next slice of a far-reaching record.
-pub fn continue_fanout<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, counters: Counters) -> Result<Effects, StateError> {
+pub fn continue_fanout<S: FoldState>(
+    state: &mut S,
+    place: Place,
+    fanout: Fanout,
+    counters: Counters,
+) -> Result<Effects, StateError> {
     let mut effects = Effects { counters, ..Default::default() };
     fan_out(state, place, fanout, &mut effects)?;
     Ok(effects)
@@ -300,7 +350,8 @@ fn apply_review<S: FoldState>(
 ) -> Result<(), StateError> {
     let decisions = state.decisions(vendor)?;
     let scope = Scope { vendor, connection: review.connection, mode: review.mode };
-    let provider = decisions.connections.get(&review.connection).map_or(Provider::Stripe, |connection| connection.provider);
+    let provider =
+        decisions.connections.get(&review.connection).map_or(Provider::Stripe, |connection| connection.provider);
     let mut joining = join::Joining { place, scope, provider, touched: BTreeSet::new(), counters: effects.counters };
     let mut story = joining.story_of(state, &[Alias(review.purchase.clone())])?;
     effects.counters = joining.counters;
@@ -344,7 +395,8 @@ mod tests {
     #[test]
     fn numbers_are_unique_also_where_a_retry_makes_many() {
         let numbers = |place: Place| (0..NUMBERS_PER_RECORD).map(move |n| place.number(n).unwrap());
-        let all: BTreeSet<u64> = [place(0, 0), place(1, 0), place(PARTITIONS - 1, 0), place(0, 1)].into_iter().flat_map(numbers).collect();
+        let all: BTreeSet<u64> =
+            [place(0, 0), place(1, 0), place(PARTITIONS - 1, 0), place(0, 1)].into_iter().flat_map(numbers).collect();
         assert_eq!(all.len() as u64, 4 * NUMBERS_PER_RECORD);
         assert!(place(0, 0).number(NUMBERS_PER_RECORD).is_err(), "rather stop than give a number twice");
         assert!(place(0, (1 << 35) - 2).number(0).unwrap() < 1 << 53);

@@ -2,7 +2,6 @@
 
 use super::Event;
 use crate::fact::{Alias, FactBody};
-use crate::money::Currency;
 use crate::target::StoryTarget;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -42,7 +41,10 @@ impl Outcome {
     pub fn reason(&self) -> &str {
         match self {
             Outcome::Counted | Outcome::Decision => "",
-            Outcome::NoEffect(reason) | Outcome::Ignored(reason) | Outcome::Waiting(reason) | Outcome::Refused(reason) => reason,
+            Outcome::NoEffect(reason)
+            | Outcome::Ignored(reason)
+            | Outcome::Waiting(reason)
+            | Outcome::Refused(reason) => reason,
         }
     }
 }
@@ -51,8 +53,6 @@ impl Outcome {
 pub(super) struct News {
     /// The names of what it counts.
     pub names: Vec<Alias>,
-    /// Cumulative refunds have no name of their own: what they are of, and in which currency.
-    snapshots: Vec<(Vec<Alias>, Currency)>,
     says_something: bool,
     fresh: bool,
     fresh_counting: bool,
@@ -62,12 +62,11 @@ impl News {
     pub fn of(event: &Event) -> News {
         let counting = event.facts.iter().filter(|fact| fact.counts());
         let snapshots = event.facts.iter().filter_map(|fact| match fact {
-            FactBody::RefundSnapshot(snapshot) => Some((snapshot.of.clone(), snapshot.currency)),
+            FactBody::RefundSnapshot(snapshot) => Some(snapshot.own_name()),
             _ => None,
         });
         News {
-            names: counting.flat_map(FactBody::aliases).collect(),
-            snapshots: snapshots.collect(),
+            names: counting.flat_map(FactBody::aliases).chain(snapshots).collect(),
             says_something: !(event.facts.is_empty() && event.sightings.is_empty()),
             fresh: false,
             fresh_counting: false,
@@ -102,10 +101,7 @@ impl News {
                 None => Outcome::Waiting(waiting_reason(&unplaced.names)),
             });
         }
-        let purchase = target.purchases.iter().find(|purchase| mine(&purchase.aliases))?;
-        let unit = purchase.sale.currency;
-        let foreign = self.snapshots.iter().find(|(of, currency)| *currency != unit && of.iter().any(|name| purchase.aliases.contains(name)));
-        Some(foreign.map_or(Outcome::Counted, |(_, currency)| Outcome::Refused(format!("currency_mismatch: {currency} on a sale in {unit}"))))
+        target.purchases.iter().any(|purchase| mine(&purchase.aliases)).then_some(Outcome::Counted)
     }
 }
 

@@ -52,11 +52,17 @@ pub(super) fn retarget<S: FoldState>(
 }
 
 /// Gives every purchase its number: the smallest of the slots whose names it has, else a new one.
-fn assign_slots(story: &mut Story, place: Place, reached: &StoryTarget, effects: &mut Effects) -> Result<Vec<PurchaseId>, StateError> {
+fn assign_slots(
+    story: &mut Story,
+    place: Place,
+    reached: &StoryTarget,
+    effects: &mut Effects,
+) -> Result<Vec<PurchaseId>, StateError> {
     let mut numbers = Vec::new();
     for purchase in &reached.purchases {
-        let (mine, others): (Vec<Slot>, Vec<Slot>) =
-            std::mem::take(&mut story.slots).into_iter().partition(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
+        let (mine, others): (Vec<Slot>, Vec<Slot>) = std::mem::take(&mut story.slots)
+            .into_iter()
+            .partition(|slot| slot.aliases.iter().any(|alias| purchase.aliases.contains(alias)));
         story.slots = others;
         let kept = mine.iter().map(|slot| slot.purchase).min();
         let number = match kept {
@@ -118,7 +124,12 @@ fn book(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
     }
 }
 
-fn book_key(purchase: &PurchaseTarget, number: PurchaseId, component: crate::story::Component, occurred_at: Timestamp) -> BookKey {
+fn book_key(
+    purchase: &PurchaseTarget,
+    number: PurchaseId,
+    component: crate::story::Component,
+    occurred_at: Timestamp,
+) -> BookKey {
     BookKey {
         purchase: number,
         component,
@@ -152,7 +163,8 @@ fn tell(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
             src_off: place.offset,
         };
         let Some(slot) = story.slots.iter_mut().find(|slot| slot.purchase == *number) else { continue };
-        let unchanged = slot.told.as_ref().is_some_and(|told| PurchaseRow { src_off: row.src_off, ..told.clone() } == row);
+        let unchanged =
+            slot.told.as_ref().is_some_and(|told| PurchaseRow { src_off: row.src_off, ..told.clone() } == row);
         if !unchanged {
             slot.told = Some(row.clone());
             effects.rows.push(row);
@@ -164,7 +176,8 @@ fn tell(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
 fn settle_waiting(story: &mut Story, reached: &StoryTarget, effects: &mut Effects) {
     let mut still = Vec::new();
     for record in std::mem::take(&mut story.waiting) {
-        let unplaced = reached.unplaced.iter().find(|unplaced| record.names.iter().any(|alias| unplaced.names.contains(alias)));
+        let unplaced =
+            reached.unplaced.iter().find(|unplaced| record.names.iter().any(|alias| unplaced.names.contains(alias)));
         match unplaced {
             None => effects.resolved.push((record.offset, Outcome::Counted)),
             Some(unplaced) => match &unplaced.refused {

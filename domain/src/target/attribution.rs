@@ -2,8 +2,8 @@
 //! promotion code, code text, bare coupon, referral key, the subscription's first sale.
 
 use super::cluster::{Cluster, join_discounts};
-use super::history::Histories;
 use super::discounts::{Details, Known, Shelf};
+use super::history::Histories;
 use super::{Context, StateError, StoryTarget};
 use crate::decisions::fold_code;
 use crate::fact::*;
@@ -132,7 +132,14 @@ pub(super) fn attribute(
 ) -> Result<Vec<(Attribution, Details)>, StateError> {
     let shelf = Shelf { provider: story.provider, context };
     let mut finder = Finder { story, context, shelf, sold, own: Vec::new() };
-    let group_of = |index: usize| sold[index].1.subscription.as_ref().and_then(|subscription| histories.groups.get(subscription)).map(Vec::as_slice);
+    let group_of = |index: usize| {
+        sold[index]
+            .1
+            .subscription
+            .as_ref()
+            .and_then(|subscription| histories.groups.get(subscription))
+            .map(Vec::as_slice)
+    };
     let mut results: Vec<(Attribution, Details)> = Vec::new();
     for (index, (cluster, sale)) in sold.iter().enumerate() {
         let mut details = Details::default();
@@ -160,7 +167,11 @@ pub(super) fn attribute(
 
 /// Asks for the texts of codes that are remembered for sales still to come, so that whose they
 /// are is known by then.
-pub(super) fn learn_remembered(story: &Story, context: &Context<'_>, target: &mut StoryTarget) -> Result<(), StateError> {
+pub(super) fn learn_remembered(
+    story: &Story,
+    context: &Context<'_>,
+    target: &mut StoryTarget,
+) -> Result<(), StateError> {
     let shelf = Shelf { provider: story.provider, context };
     let mut details = Details::default();
     for (body, _) in story.facts.iter() {
@@ -194,7 +205,8 @@ impl<'a> Finder<'a, '_> {
         let decisions = self.context.decisions;
         let by_id = discount.promotion_code.as_ref().map(|id| format!("promo:{id}"));
         let by_text = discount.code.as_ref().map(|code| format!("code:{}", fold_code(code)));
-        let by_discount = discount.coupon.as_ref().filter(|_| provider != Provider::Stripe).map(|id| format!("coupon:{id}"));
+        let by_discount =
+            discount.coupon.as_ref().filter(|_| provider != Provider::Stripe).map(|id| format!("coupon:{id}"));
         for key in [by_id, by_discount, by_text].into_iter().flatten() {
             if let Some(found) = decisions.mapping_at(&key, provider, at) {
                 // A discount that the seller applied has no code to come by.
@@ -210,7 +222,9 @@ impl<'a> Finder<'a, '_> {
             return Ok(Verdict::Unknown);
         }
         match &discount.coupon {
-            Some(coupon) if discount.promotion_code.is_none() && discount.code.is_none() => self.judge_coupon(coupon, at),
+            Some(coupon) if discount.promotion_code.is_none() && discount.code.is_none() => {
+                self.judge_coupon(coupon, at)
+            }
             _ => Ok(Verdict::House),
         }
     }
@@ -222,9 +236,12 @@ impl<'a> Finder<'a, '_> {
         let mut found = decisions.coupon_mappings_at(coupon, provider, at);
         if let Some(entry) = self.context.catalogue.entry(&format!("coupon:{coupon}"))? {
             for id in &entry.promotion_codes {
-                let code = self.context.catalogue.entry(&format!("promo:{id}"))?.and_then(|entry| entry.code().map(fold_code));
+                let code =
+                    self.context.catalogue.entry(&format!("promo:{id}"))?.and_then(|entry| entry.code().map(fold_code));
                 let by_id = decisions.mapping_at(&format!("promo:{id}"), provider, at);
-                found.extend(by_id.or_else(|| code.and_then(|code| decisions.mapping_at(&format!("code:{code}"), provider, at))));
+                found.extend(
+                    by_id.or_else(|| code.and_then(|code| decisions.mapping_at(&format!("code:{code}"), provider, at))),
+                );
             }
         }
         let owners: BTreeSet<AffiliateId> = found.iter().filter_map(|numbered| numbered.decision.affiliate).collect();
@@ -241,13 +258,21 @@ impl<'a> Finder<'a, '_> {
         })
     }
 
-    fn own_attribution(&self, index: usize, group: Option<&[usize]>, details: &mut Details) -> Result<Attribution, StateError> {
+    fn own_attribution(
+        &self,
+        index: usize,
+        group: Option<&[usize]>,
+        details: &mut Details,
+    ) -> Result<Attribution, StateError> {
         let mut candidates = Vec::new();
         for known in &self.own[index] {
             let verdict = self.judge(known, self.mapping_time(&known.discount, index, group))?;
             candidates.push(Candidate { discount: known.discount.clone(), verdict });
         }
-        let open = self.own[index].iter().zip(&candidates).any(|(known, one)| one.verdict == Verdict::Unknown && known.question.is_some() && !known.refused);
+        let open = self.own[index]
+            .iter()
+            .zip(&candidates)
+            .any(|(known, one)| one.verdict == Verdict::Unknown && known.question.is_some() && !known.refused);
         let mut found = choose(candidates);
         let unknown = found.candidates.iter().any(|candidate| candidate.verdict == Verdict::Unknown);
         if unknown {
@@ -270,11 +295,21 @@ impl<'a> Finder<'a, '_> {
     }
 
     /// A referral credits what no code credits; one that disagrees with the code is flagged.
-    fn apply_referral(&self, found: &mut Attribution, referrals: &[&String], index: usize, group: Option<&[usize]>, details: &mut Details) {
+    fn apply_referral(
+        &self,
+        found: &mut Attribution,
+        referrals: &[&String],
+        index: usize,
+        group: Option<&[usize]>,
+        details: &mut Details,
+    ) {
         let at = group.map_or(self.sold[index].1.occurred_at, |group| self.sold[group[0]].1.occurred_at);
         for key in referrals {
             details.refs.insert(format!("ref:{key}"));
-            let Some(mapping) = self.context.decisions.mapping_at(&format!("ref:{key}"), self.story.provider, at) else { continue };
+            let Some(mapping) = self.context.decisions.mapping_at(&format!("ref:{key}"), self.story.provider, at)
+            else {
+                continue;
+            };
             let Some(affiliate) = mapping.decision.affiliate else { continue };
             found.referral.get_or_insert_with(|| (*key).clone());
             match found.affiliate {
@@ -345,7 +380,8 @@ impl<'a> Finder<'a, '_> {
             found.candidates = chosen.candidates;
             return Ok(found);
         }
-        let referrals: Vec<&String> = self.hints_for(&self.sold[index].1).filter_map(|hint| hint.referral.as_ref()).collect();
+        let referrals: Vec<&String> =
+            self.hints_for(&self.sold[index].1).filter_map(|hint| hint.referral.as_ref()).collect();
         self.apply_referral(&mut found, &referrals, index, Some(group), details);
         if found.affiliate.is_some() {
             found.how = How::Subscription;
@@ -362,7 +398,11 @@ impl<'a> Finder<'a, '_> {
             if start.is_some_and(|start| start > sale.occurred_at) {
                 continue;
             }
-            let since = group.iter().map(|other| self.sold[*other].1.occurred_at).filter(|at| start.is_none_or(|start| start <= *at)).min();
+            let since = group
+                .iter()
+                .map(|other| self.sold[*other].1.occurred_at)
+                .filter(|at| start.is_none_or(|start| start <= *at))
+                .min();
             let verdict = self.judge(&known, since.unwrap_or(sale.occurred_at))?;
             candidates.push(Candidate { discount: known.discount, verdict });
         }
@@ -392,7 +432,11 @@ fn choose(candidates: Vec<Candidate>) -> Attribution {
         };
         (how, std::cmp::Reverse(candidate.discount.amount.unwrap_or(0)), index)
     };
-    let best = candidates.iter().enumerate().min_by_key(|(index, candidate)| rank(*index, candidate)).map(|(_, candidate)| candidate.clone());
+    let best = candidates
+        .iter()
+        .enumerate()
+        .min_by_key(|(index, candidate)| rank(*index, candidate))
+        .map(|(_, candidate)| candidate.clone());
     let owners: BTreeSet<AffiliateId> = candidates
         .iter()
         .filter_map(|candidate| match candidate.verdict {

@@ -79,7 +79,9 @@ pub(super) fn clusters(facts: &Facts) -> Sorted<'_> {
     let firsts: Vec<(Alias, &Alias)> = facts
         .iter()
         .filter_map(|(body, _)| match body {
-            FactBody::Subscription(subscription) => subscription.first_purchase.as_ref().map(|first| (first_of(subscription), first)),
+            FactBody::Subscription(subscription) => {
+                subscription.first_purchase.as_ref().map(|first| (first_of(subscription), first))
+            }
             _ => None,
         })
         .collect();
@@ -138,7 +140,11 @@ fn placed_movements(facts: &Facts) -> HashMap<Alias, &Alias> {
     placed
 }
 
-fn join_names<'a>(facts: &'a Facts, firsts: &'a [(Alias, &'a Alias)], placed: &HashMap<Alias, &'a Alias>) -> OwnedGroups {
+fn join_names<'a>(
+    facts: &'a Facts,
+    firsts: &'a [(Alias, &'a Alias)],
+    placed: &HashMap<Alias, &'a Alias>,
+) -> OwnedGroups {
     let mut groups = Groups { parent: HashMap::new() };
     for (body, _) in facts.iter() {
         let names = purchase_names(body);
@@ -170,7 +176,9 @@ impl OwnedGroups {
 /// The names through which a fact belongs to a purchase. A hint has none: it speaks for several.
 fn purchase_names(body: &FactBody) -> Vec<&Alias> {
     match body {
-        FactBody::Sale(sale) => std::iter::once(&sale.key).chain(&sale.links).filter(|alias| joins_purchase(alias)).collect(),
+        FactBody::Sale(sale) => {
+            std::iter::once(&sale.key).chain(&sale.links).filter(|alias| joins_purchase(alias)).collect()
+        }
         FactBody::Link { names } => names.iter().filter(|alias| joins_purchase(alias)).collect(),
         FactBody::Refund(refund) => refund.of.iter().filter(|alias| joins_purchase(alias)).collect(),
         FactBody::RefundSnapshot(snapshot) => snapshot.of.iter().filter(|alias| joins_purchase(alias)).collect(),
@@ -256,7 +264,10 @@ impl<'a> Cluster<'a> {
         let intent = self.aliases.iter().find(|alias| alias.prefix() == "pi")?;
         let knows_invoice = self.aliases.iter().any(|alias| alias.prefix() == "inv");
         (!knows_invoice).then(|| Question {
-            request: format!("GET /v1/invoice_payments?payment[type]=payment_intent&payment[payment_intent]={}", intent.id()),
+            request: format!(
+                "GET /v1/invoice_payments?payment[type]=payment_intent&payment[payment_intent]={}",
+                intent.id()
+            ),
             about: "which invoice a payment belongs to",
         })
     }

@@ -42,7 +42,13 @@ pub(super) struct Shelf<'a, 'b> {
 
 impl Shelf<'_, '_> {
     /// A sale's own discounts. `remembered` are those of its subscription that speak for it.
-    pub fn own(&self, cluster: &Cluster<'_>, sale: &Sale, remembered: &[Discount], details: &mut Details) -> Result<Vec<Known>, StateError> {
+    pub fn own(
+        &self,
+        cluster: &Cluster<'_>,
+        sale: &Sale,
+        remembered: &[Discount],
+        details: &mut Details,
+    ) -> Result<Vec<Known>, StateError> {
         let mut discounts = sale.discounts.clone();
         for hint in &cluster.hints {
             join_discounts(&mut discounts, &hint.discounts);
@@ -53,10 +59,11 @@ impl Shelf<'_, '_> {
         };
         let asking = Asking {
             refused: answer.as_ref().is_some_and(|answer| answer.refused.is_some()),
-            question: sale.discount_question.as_ref().filter(|_| answer.is_none()).map(|request| Question {
-                request: request.clone(),
-                about: "which code a purchase used",
-            }),
+            question: sale
+                .discount_question
+                .as_ref()
+                .filter(|_| answer.is_none())
+                .map(|request| Question { request: request.clone(), about: "which code a purchase used" }),
         };
         if let Some(answer) = &answer {
             join_discounts(&mut discounts, &answer.discounts);
@@ -66,7 +73,8 @@ impl Shelf<'_, '_> {
         let mut known = Vec::new();
         for (index, discount) in discounts.into_iter().enumerate() {
             let one = self.complete(discount, &asking, &mut details.refs)?;
-            let speaks_for_it = one.discount.is_named() && one.discount.start.is_none_or(|start| start <= sale.occurred_at);
+            let speaks_for_it =
+                one.discount.is_named() && one.discount.start.is_none_or(|start| start <= sale.occurred_at);
             if index < own || speaks_for_it {
                 known.push(one);
             }
@@ -74,7 +82,12 @@ impl Shelf<'_, '_> {
         merge_same(&mut known, &asking);
         let says_nothing = !names_itself && known.iter().all(|one| !one.discount.is_named());
         if sale.unnamed_discount && says_nothing && (answer.is_none() || asking.refused) {
-            known.push(Known { discount: Discount::default(), question: asking.question, wish: None, refused: asking.refused });
+            known.push(Known {
+                discount: Discount::default(),
+                question: asking.question,
+                wish: None,
+                refused: asking.refused,
+            });
         }
         details.questions.extend(known.iter().flat_map(|one| [&one.question, &one.wish]).flatten().cloned());
         Ok(known)
@@ -108,7 +121,8 @@ impl Shelf<'_, '_> {
         let Some(key) = discount.id.as_ref().map(|id| format!("di:{id}")) else { return Ok(()) };
         if let Some(entry) = self.context.catalogue.entry(&key)? {
             discount.coupon = discount.coupon.take().or_else(|| entry.coupon().map(str::to_owned));
-            discount.promotion_code = discount.promotion_code.take().or_else(|| entry.promotion_code().map(str::to_owned));
+            discount.promotion_code =
+                discount.promotion_code.take().or_else(|| entry.promotion_code().map(str::to_owned));
             discount.start = discount.start.or(entry.start.map(|start| start.value));
         }
         refs.insert(key);
@@ -141,7 +155,11 @@ impl Shelf<'_, '_> {
         if self.provider == Provider::Stripe {
             // A mapping of any of the coupon's codes may decide whose the bare coupon is.
             for code in entry.iter().flat_map(|entry| &entry.promotion_codes) {
-                let text = self.context.catalogue.entry(&format!("promo:{code}"))?.and_then(|entry| entry.code().map(fold_code));
+                let text = self
+                    .context
+                    .catalogue
+                    .entry(&format!("promo:{code}"))?
+                    .and_then(|entry| entry.code().map(fold_code));
                 refs.insert(format!("promo:{code}"));
                 refs.extend(text.map(|text| format!("code:{text}")));
             }
@@ -162,7 +180,13 @@ impl Shelf<'_, '_> {
     }
 
     /// Asks for the text of a code, once. A better answer may still come after a refusal.
-    fn ask(&self, request: String, decides: bool, known: &mut Known, refs: &mut BTreeSet<String>) -> Result<(), StateError> {
+    fn ask(
+        &self,
+        request: String,
+        decides: bool,
+        known: &mut Known,
+        refs: &mut BTreeSet<String>,
+    ) -> Result<(), StateError> {
         refs.insert(format!("ask:{request}"));
         let answer = self.context.catalogue.answer(&request)?;
         known.refused = decides && answer.as_ref().is_some_and(|answer| answer.refused.is_some());
@@ -190,7 +214,9 @@ fn merge_same(known: &mut Vec<Known>, asking: &Asking) {
         }
     }
     let unnamed: Vec<usize> = (0..known.len()).filter(|index| !known[*index].discount.is_named()).collect();
-    let without_id: Vec<usize> = (0..known.len()).filter(|index| known[*index].discount.is_named() && known[*index].discount.id.is_none()).collect();
+    let without_id: Vec<usize> = (0..known.len())
+        .filter(|index| known[*index].discount.is_named() && known[*index].discount.id.is_none())
+        .collect();
     match (unnamed.as_slice(), without_id.as_slice()) {
         // One of each is one discount.
         ([unnamed], [named]) => {
@@ -203,7 +229,9 @@ fn merge_same(known: &mut Vec<Known>, asking: &Asking) {
             known.remove(*unnamed);
         }
         // As many of each are the same ones; which is which only the provider could say.
-        (unnamed, without_id) if unnamed.len() == without_id.len() && asking.refused => known.retain(|one| one.discount.is_named()),
+        (unnamed, without_id) if unnamed.len() == without_id.len() && asking.refused => {
+            known.retain(|one| one.discount.is_named())
+        }
         _ => {}
     }
 }

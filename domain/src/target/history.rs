@@ -73,7 +73,9 @@ pub(super) fn histories(
             let certain = known.complete || sale.reason == BillingReason::Create;
             places[*index] = Place {
                 kind: kind_in_subscription(sale, is_first),
-                first_payment: first_paid == Some(*index) && certain && known.first_paid.is_none_or(|first| sale.created <= first),
+                first_payment: first_paid == Some(*index)
+                    && certain
+                    && known.first_paid.is_none_or(|first| sale.created <= first),
                 can_redeem: is_first && certain && !matches!(sale.reason, BillingReason::Cycle | BillingReason::Update),
                 history_unknown: !certain,
                 first_paid_at,

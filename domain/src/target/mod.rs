@@ -170,7 +170,9 @@ pub fn target(story: &Story, context: &Context<'_>) -> Result<StoryTarget, State
             None => note_without_sale(&cluster, context, &mut result)?,
         }
     }
-    result.unplaced.extend(sorted.nameless.into_iter().map(|name| Unplaced { names: BTreeSet::from([name]), refused: None }));
+    result
+        .unplaced
+        .extend(sorted.nameless.into_iter().map(|name| Unplaced { names: BTreeSet::from([name]), refused: None }));
     sold.sort_by(|a, b| (a.1.created, a.1.occurred_at, &a.1.key).cmp(&(b.1.created, b.1.occurred_at, &b.1.key)));
     let connection = context.decisions.connections.get(&story.scope.connection);
     let histories = history::histories(story, &sold, connection, context)?;
@@ -193,7 +195,9 @@ pub fn target(story: &Story, context: &Context<'_>) -> Result<StoryTarget, State
     }
     result.refs.extend(histories.requests.iter().map(|request| format!("ask:{request}")));
     result.refs.extend(result.questions.iter().map(|question| format!("ask:{}", question.request)));
-    result.refs.extend(sold.iter().filter_map(|(_, sale)| sale.discount_question.as_ref()).map(|request| format!("ask:{request}")));
+    result.refs.extend(
+        sold.iter().filter_map(|(_, sale)| sale.discount_question.as_ref()).map(|request| format!("ask:{request}")),
+    );
     Ok(result)
 }
 
@@ -258,7 +262,8 @@ fn purchase_target(
 ) -> PurchaseTarget {
     let aliases = cluster.owned_aliases();
     let review = review_of(story, &aliases);
-    let rule = context.decisions.rule_at(attribution.affiliate.unwrap_or_default(), attribution.rule_code, sale.occurred_at);
+    let rule =
+        context.decisions.rule_at(attribution.affiliate.unwrap_or_default(), attribution.rule_code, sale.occurred_at);
     let redemption = attribution.by_code && place.can_redeem;
     let rule_reaches = commission::reaches(&rule, sale.occurred_at, &place);
     let rejected = matches!(review, Some((Verdict::Reject, _)));

@@ -22,7 +22,11 @@ pub(super) struct Movement {
 }
 
 /// All movements of a purchase in (time, id) order, and the flags they raise.
-pub(super) fn movements(cluster: &Cluster<'_>, sale: &Sale, unplaced: &mut Vec<Unplaced>) -> (Vec<Movement>, BTreeSet<&'static str>) {
+pub(super) fn movements(
+    cluster: &Cluster<'_>,
+    sale: &Sale,
+    unplaced: &mut Vec<Unplaced>,
+) -> (Vec<Movement>, BTreeSet<&'static str>) {
     let mut found = Vec::new();
     let mut flags = BTreeSet::new();
     refuse_other_currencies(cluster, sale, unplaced);
@@ -42,20 +46,19 @@ pub(super) fn movements(cluster: &Cluster<'_>, sale: &Sale, unplaced: &mut Vec<U
 }
 
 fn refuse_other_currencies(cluster: &Cluster<'_>, sale: &Sale, unplaced: &mut Vec<Unplaced>) {
-    let mut refuse = |prefix: &str, id: &str, currency: crate::money::Currency| {
+    let mut refuse = |name: Alias, currency: crate::money::Currency| {
         if currency != sale.currency {
             unplaced.push(Unplaced {
-                names: BTreeSet::from([Alias::new(prefix, id)]),
+                names: BTreeSet::from([name]),
                 refused: Some(format!("currency_mismatch: {currency} on a sale in {}", sale.currency)),
             });
         }
     };
-    cluster.refunds.iter().for_each(|(refund, _)| refuse("re", &refund.id, refund.currency));
-    cluster.disputes.iter().for_each(|(dispute, _)| refuse("dp", &dispute.id, dispute.currency));
-    cluster.notes.iter().for_each(|note| refuse("cn", &note.id, note.currency));
-    for (view, _) in &cluster.sales {
-        refuse(view.key.prefix(), view.key.id(), view.currency);
-    }
+    cluster.refunds.iter().for_each(|(refund, _)| refuse(Alias::new("re", &refund.id), refund.currency));
+    cluster.snapshots.iter().for_each(|snapshot| refuse(snapshot.own_name(), snapshot.currency));
+    cluster.disputes.iter().for_each(|(dispute, _)| refuse(Alias::new("dp", &dispute.id), dispute.currency));
+    cluster.notes.iter().for_each(|note| refuse(Alias::new("cn", &note.id), note.currency));
+    cluster.sales.iter().for_each(|(view, _)| refuse(view.key.clone(), view.currency));
 }
 
 /// One refund out of all its sightings: the furthest state wins, then the earliest sighting.
@@ -108,7 +111,11 @@ fn refunds(cluster: &Cluster<'_>, sale: &Sale, found: &mut Vec<Movement>) {
         amount: one.refund.amount,
         net: one.refund.net,
     });
-    let reversed = refunds.iter().filter(|one| one.refund.status == RefundStatus::Reversed).map(|one| i128::from(one.refund.amount)).sum();
+    let reversed = refunds
+        .iter()
+        .filter(|one| one.refund.status == RefundStatus::Reversed)
+        .map(|one| i128::from(one.refund.amount))
+        .sum();
     found.extend(less_given_back(taken.collect(), reversed));
     let mut snapshots: BTreeMap<String, Vec<(Timestamp, i64)>> = BTreeMap::new();
     for snapshot in cluster.snapshots.iter().filter(|snapshot| snapshot.currency == sale.currency) {
@@ -129,7 +136,8 @@ fn saturated(sum: i128) -> i64 {
 /// say the same return twice, as an adjustment and as the state of what it returns: `already`
 /// was given back by that state and is not given again. No more comes back than was taken.
 fn less_given_back(movements: Vec<Movement>, already: i128) -> Vec<Movement> {
-    let (taken, mut returns): (Vec<Movement>, Vec<Movement>) = movements.into_iter().partition(|movement| movement.amount >= 0);
+    let (taken, mut returns): (Vec<Movement>, Vec<Movement>) =
+        movements.into_iter().partition(|movement| movement.amount >= 0);
     returns.sort_by(|a, b| (a.occurred_at, &a.component).cmp(&(b.occurred_at, &b.component)));
     let mut already = already;
     let mut left: i128 = taken.iter().map(|movement| i128::from(movement.amount)).sum();
@@ -159,7 +167,12 @@ fn not_counting(refunds: &[JoinedRefund<'_>], group: &str, at: Timestamp) -> i12
 
 /// One movement per distinct value, worth its increase over the next smaller, as far as it goes
 /// beyond the refunds that are known by id.
-fn snapshot_movements(group: &str, mut values: Vec<(Timestamp, i64)>, refunds: &[JoinedRefund<'_>], found: &mut Vec<Movement>) {
+fn snapshot_movements(
+    group: &str,
+    mut values: Vec<(Timestamp, i64)>,
+    refunds: &[JoinedRefund<'_>],
+    found: &mut Vec<Movement>,
+) {
     let counted = |until: Option<Timestamp>| -> i128 {
         refunds
             .iter()
@@ -176,7 +189,12 @@ fn snapshot_movements(group: &str, mut values: Vec<(Timestamp, i64)>, refunds: &
         let reached = (i128::from(value) - counted(Some(at))).clamp(shown, beyond.max(shown));
         if reached > shown {
             let amount = saturated(reached - shown);
-            found.push(Movement { component: Component::Snapshot(group.to_owned(), value), occurred_at: at, amount, net: None });
+            found.push(Movement {
+                component: Component::Snapshot(group.to_owned(), value),
+                occurred_at: at,
+                amount,
+                net: None,
+            });
             shown = reached;
         }
     }
@@ -231,7 +249,11 @@ fn credit_notes(cluster: &Cluster<'_>, sale: &Sale, found: &mut Vec<Movement>) {
 }
 
 /// Targets of the movements. `commission(gross_back, net_back)` is cumulative.
-pub(super) fn components(sale: &Sale, movements: &[Movement], commission: impl Fn(i64, i64) -> i64) -> Vec<ComponentTarget> {
+pub(super) fn components(
+    sale: &Sale,
+    movements: &[Movement],
+    commission: impl Fn(i64, i64) -> i64,
+) -> Vec<ComponentTarget> {
     let mut targets = Vec::new();
     if sale.paid <= 0 {
         return targets;
@@ -248,7 +270,12 @@ pub(super) fn components(sale: &Sale, movements: &[Movement], commission: impl F
         let said = saturated(said_net.clamp(0, i128::from(sale.net.max(0))));
         let net_back = if says_net && back > 0 && back < sale.paid { said } else { share };
         let gross_back = round_half_up(sale.gross, back, sale.paid);
-        let after = Amounts { gross: gross_back, net: net_back, commission: commission(gross_back, net_back), ..Default::default() };
+        let after = Amounts {
+            gross: gross_back,
+            net: net_back,
+            commission: commission(gross_back, net_back),
+            ..Default::default()
+        };
         let amounts = Amounts {
             gross: before.gross - after.gross,
             net: before.net - after.net,

@@ -8,6 +8,7 @@ CREATE TABLE positions (
     cursor      TEXT,                      -- what is left of a far-reaching record, JSON
     next_ord    INTEGER NOT NULL,          -- lines that the unfinished record booked so far
     made        INTEGER NOT NULL,          -- numbers that it gave out so far
+    items       INTEGER NOT NULL,          -- outbox items that it made so far
     chain       BLOB NOT NULL,             -- running SHA-256 over all folded records
     last_hash   BLOB NOT NULL,             -- SHA-256 of the last folded record
     revision    INTEGER NOT NULL,          -- fold revision that booked

@@ -2,11 +2,11 @@
 
 use super::stripe::{link_of_payment, promotion_code_of, sightings_of};
 use super::stripe_sale::{discounts_of_invoice_answer, discounts_of_session_answer};
+use crate::provider::{ViewError, lemonsqueezy, paddle, read, stripe};
+use crate::record::LookupResult;
 use domain::catalogue::Sighting;
 use domain::fact::{Answer, Discount, FactBody, Seen};
 use domain::ids::Timestamp;
-use crate::provider::{ViewError, lemonsqueezy, paddle, read, stripe};
-use crate::record::LookupResult;
 use serde_json::value::RawValue;
 
 /// An answer, and what else it teaches.
@@ -89,7 +89,9 @@ fn named(decoded: &mut DecodedAnswer, discounts: Vec<Discount>, seen: &Seen) {
 fn read_history(body: &RawValue, decoded: &mut DecodedAnswer) -> Result<(), ViewError> {
     let list: stripe::List<stripe::Invoice> = read(body)?;
     if list.has_more == Some(true) {
-        return Err(ViewError::Shape("has_more: the subscription has more paid invoices than one page, and the first is not on it".to_owned()));
+        return Err(ViewError::Shape(
+            "has_more: the subscription has more paid invoices than one page, and the first is not on it".to_owned(),
+        ));
     }
     let created = |invoice: &stripe::Invoice| invoice.created.map(Timestamp::from_seconds);
     // What was paid out of band is not in the `amount_paid` of classic versions.

@@ -2,22 +2,26 @@
 
 use super::stripe::add_hint;
 use super::{Action, Decoded, MovementReading, net_of, referral_of};
-use domain::fact::*;
-use domain::ids::Timestamp;
 use crate::provider::lemonsqueezy as view;
 use crate::provider::{Id, Minor, ViewError, amount, currency, moment, read};
 use crate::record::Delivery;
+use domain::fact::*;
+use domain::ids::Timestamp;
 
 pub(super) fn decode(delivery: &Delivery) -> Result<Decoded, ViewError> {
     let event: view::Event = read(&delivery.event)?;
     let referral = referral_of(None, event.meta.custom_data.as_ref().and_then(|data| data.affiliate_ref.as_deref()));
     match delivery.event_type.as_str() {
         "order_created" => decode_order(delivery, &event.data, referral),
-        "subscription_payment_success" | "subscription_payment_recovered" => decode_payment(delivery, &event.data, referral),
+        "subscription_payment_success" | "subscription_payment_recovered" => {
+            decode_payment(delivery, &event.data, referral)
+        }
         "subscription_payment_failed" => decode_failed(&event.data),
         "order_refunded" => decode_refunded(delivery, &event.data, "order"),
         "subscription_payment_refunded" => decode_refunded(delivery, &event.data, "subinv"),
-        other if other.starts_with("subscription_") && event.data.kind == "subscriptions" => decode_subscription(&event.data, referral),
+        other if other.starts_with("subscription_") && event.data.kind == "subscriptions" => {
+            decode_subscription(&event.data, referral)
+        }
         _ => Ok(Decoded { flags: vec!["unknown_type"], ..Decoded::ignore("unknown_type") }),
     }
 }
@@ -33,11 +37,20 @@ fn optional_moment(field: &'static str, text: &Option<String>, fallback: Timesta
     text.as_deref().map_or(Ok(fallback), |text| moment(field, text))
 }
 
-fn sale_of(delivery: &Delivery, data: &view::Data, view: &view::Sale, referral: Option<String>) -> Result<Sale, ViewError> {
+fn sale_of(
+    delivery: &Delivery,
+    data: &view::Data,
+    view: &view::Sale,
+    referral: Option<String>,
+) -> Result<Sale, ViewError> {
     let is_order = data.kind == "orders";
     let gross = amount(
         "data.attributes.total",
-        view.total.ok_or_else(|| ViewError::Shape("data.attributes.total: missing; an amount in minor units is needed".to_owned()))?.0,
+        view.total
+            .ok_or_else(|| {
+                ViewError::Shape("data.attributes.total: missing; an amount in minor units is needed".to_owned())
+            })?
+            .0,
     )?;
     let tax = optional("data.attributes.tax", view.tax)?;
     let discount = optional("data.attributes.discount_total", view.discount_total)?;
@@ -52,7 +65,8 @@ fn sale_of(delivery: &Delivery, data: &view::Data, view: &view::Sale, referral: 
         created,
         occurred_at: created,
         currency: currency(&view.currency)?,
-        subtotal: optional("data.attributes.subtotal", view.subtotal)? + optional("data.attributes.setup_fee", view.setup_fee)?,
+        subtotal: optional("data.attributes.subtotal", view.subtotal)?
+            + optional("data.attributes.setup_fee", view.setup_fee)?,
         discount,
         tax,
         shipping: 0,
@@ -98,7 +112,12 @@ fn push_sale(decoded: &mut Decoded, delivery: &Delivery, view: &view::Sale, sale
     let (of, unit) = (vec![sale.key.clone()], sale.currency);
     decoded.facts.push(FactBody::Sale(sale));
     if refunded > 0 {
-        decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot { of, currency: unit, refunded, at: delivery.created }));
+        decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot {
+            of,
+            currency: unit,
+            refunded,
+            at: delivery.created,
+        }));
     }
     Ok(())
 }
@@ -130,7 +149,9 @@ fn decode_payment(delivery: &Delivery, data: &view::Data, referral: Option<Strin
     decoded.currency = Some(currency(&view.currency)?);
     decoded.referral = referral.clone();
     if initial {
-        decoded.facts.push(FactBody::Link { names: names_of_payment(&data.id, &view.subscription_id, Some("initial")) });
+        decoded
+            .facts
+            .push(FactBody::Link { names: names_of_payment(&data.id, &view.subscription_id, Some("initial")) });
     } else {
         push_sale(&mut decoded, delivery, &view, sale_of(delivery, data, &view, referral)?)?;
     }
@@ -141,7 +162,9 @@ fn decode_failed(data: &view::Data) -> Result<Decoded, ViewError> {
     let view: view::Sale = read(&data.attributes)?;
     let mut decoded = Decoded::new(Action::Ignore);
     decoded.currency = Some(currency(&view.currency)?);
-    decoded.facts.push(FactBody::Link { names: names_of_payment(&data.id, &view.subscription_id, view.billing_reason.as_deref()) });
+    decoded.facts.push(FactBody::Link {
+        names: names_of_payment(&data.id, &view.subscription_id, view.billing_reason.as_deref()),
+    });
     Ok(decoded)
 }
 
@@ -156,7 +179,8 @@ fn decode_refunded(delivery: &Delivery, data: &view::Data, prefix: &str) -> Resu
         _ => names_of_payment(&data.id, &view.subscription_id, view.billing_reason.as_deref()),
     };
     decoded.currency = Some(unit);
-    decoded.movement = Some(MovementReading { id: None, amount: Some(refunded), cumulative: Some(refunded), status: view.status });
+    decoded.movement =
+        Some(MovementReading { id: None, amount: Some(refunded), cumulative: Some(refunded), status: view.status });
     decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot { of, currency: unit, refunded, at: delivery.created }));
     Ok(decoded)
 }

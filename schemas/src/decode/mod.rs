@@ -8,12 +8,12 @@ mod stripe_sale;
 
 pub use answers::decode_answer;
 
+use crate::provider::ViewError;
+use crate::record::Delivery;
 use domain::catalogue::Sighting;
 use domain::fact::{Alias, Discount, FactBody, Sale, Seen};
 use domain::ids::{Provider, Timestamp};
 use domain::money::Currency;
-use crate::provider::ViewError;
-use crate::record::Delivery;
 
 /// What an event does, as people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,8 @@ impl Decoded {
 
     /// The purchase names in it.
     pub fn purchase_names(&self) -> Vec<Alias> {
-        let mut names: Vec<Alias> = self.facts.iter().flat_map(FactBody::aliases).filter(Alias::names_purchase).collect();
+        let mut names: Vec<Alias> =
+            self.facts.iter().flat_map(FactBody::aliases).filter(Alias::names_purchase).collect();
         names.sort_by_key(|alias| (alias.purchase_rank(), alias.0.clone()));
         names.dedup();
         names

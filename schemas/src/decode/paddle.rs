@@ -2,13 +2,13 @@
 
 use super::stripe::add_hint;
 use super::{Action, Decoded, MovementReading, referral_of, seen_of};
+use crate::provider::paddle as view;
+use crate::provider::{Minor, ViewError, amount, currency, moment, read};
+use crate::record::Delivery;
 use domain::catalogue::Sighting;
 use domain::fact::*;
 use domain::ids::Timestamp;
 use domain::money::round_half_up;
-use crate::provider::paddle as view;
-use crate::provider::{Minor, ViewError, amount, currency, moment, read};
-use crate::record::Delivery;
 use serde_json::value::RawValue;
 
 pub(super) fn decode(delivery: &Delivery) -> Result<Decoded, ViewError> {
@@ -30,12 +30,17 @@ fn optional_moment(field: &'static str, text: &Option<String>) -> Result<Option<
 }
 
 fn required(field: &'static str, value: Option<Minor>) -> Result<i64, ViewError> {
-    let value = value.ok_or_else(|| ViewError::Shape(format!("{field}: missing; an amount in minor units is needed")))?;
+    let value =
+        value.ok_or_else(|| ViewError::Shape(format!("{field}: missing; an amount in minor units is needed")))?;
     amount(field, value.0)
 }
 
 fn discount_of(transaction: &view::Transaction, taken: Option<i64>) -> Vec<Discount> {
-    transaction.discount_id.iter().map(|id| Discount { coupon: Some(id.clone()), amount: taken, ..Default::default() }).collect()
+    transaction
+        .discount_id
+        .iter()
+        .map(|id| Discount { coupon: Some(id.clone()), amount: taken, ..Default::default() })
+        .collect()
 }
 
 fn custom_ref(data: &Option<view::CustomData>) -> Option<String> {
@@ -186,7 +191,11 @@ fn decode_adjustment(delivery: &Delivery, object: &RawValue) -> Result<Decoded, 
         FactBody::Dispute(Dispute { id, of, step, currency: unit, amount, net, created })
     });
     decoded.currency = Some(unit);
-    decoded.movement =
-        Some(MovementReading { id: Some(adjustment.id), amount: Some(total), cumulative: None, status: Some(adjustment.status) });
+    decoded.movement = Some(MovementReading {
+        id: Some(adjustment.id),
+        amount: Some(total),
+        cumulative: None,
+        status: Some(adjustment.status),
+    });
     Ok(decoded)
 }

@@ -2,12 +2,12 @@
 
 use super::stripe_sale::{decode_invoice, decode_session};
 use super::{Action, Decoded, MovementReading, referral_of, seconds, seen_of};
-use domain::catalogue::Sighting;
-use domain::fact::*;
-use domain::ids::Timestamp;
 use crate::provider::stripe as view;
 use crate::provider::{Id, ViewError, amount, currency, read};
 use crate::record::Delivery;
+use domain::catalogue::Sighting;
+use domain::fact::*;
+use domain::ids::Timestamp;
 use serde_json::value::RawValue;
 
 pub(super) fn decode(delivery: &Delivery) -> Result<Decoded, ViewError> {
@@ -48,11 +48,15 @@ fn decode_object(delivery: &Delivery, object: &RawValue) -> Result<Decoded, View
         "charge.succeeded" => decode_charge(object),
         "payment_intent.succeeded" => decode_intent(object),
         "charge.refunded" => decode_charge_refunded(delivery, object),
-        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => decode_refund(delivery, object),
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
+            decode_refund(delivery, object)
+        }
         "promotion_code.created" | "promotion_code.updated" => decode_promotion_code(delivery, object),
         "coupon.created" | "coupon.updated" | "coupon.deleted" => decode_coupon(object),
         "credit_note.created" | "credit_note.updated" | "credit_note.voided" => decode_credit_note(delivery, object),
-        "customer.discount.created" | "customer.discount.updated" | "customer.discount.deleted" => decode_discount(delivery, object),
+        "customer.discount.created" | "customer.discount.updated" | "customer.discount.deleted" => {
+            decode_discount(delivery, object)
+        }
         "customer.created" | "customer.updated" | "customer.deleted" => Ok(Decoded::new(Action::Customer)),
         "charge.dispute.created"
         | "charge.dispute.updated"
@@ -148,7 +152,8 @@ fn decode_void(delivery: &Delivery, object: &RawValue) -> Result<Decoded, ViewEr
     let invoice: view::Invoice = read(object)?;
     let mut decoded = Decoded::new(Action::Void);
     decoded.currency = Some(currency(&invoice.currency)?);
-    let voided_at = invoice.status_transitions.as_ref().and_then(|at| seconds(at.voided_at)).unwrap_or(delivery.created);
+    let voided_at =
+        invoice.status_transitions.as_ref().and_then(|at| seconds(at.voided_at)).unwrap_or(delivery.created);
     let mut of = vec![Alias::new("inv", &invoice.id)];
     of.extend(alias("pi", &invoice.payment_intent));
     decoded.facts.push(FactBody::Void(Void { of, voided_at }));
@@ -203,7 +208,11 @@ fn decode_intent(object: &RawValue) -> Result<Decoded, ViewError> {
     let mut names = vec![Alias::new("pi", &intent.id)];
     names.extend(alias("ch", &intent.latest_charge));
     let charges = intent.charges.iter().flat_map(|list| &list.data).filter(|charge| !charge.id.is_empty());
-    names.extend(charges.map(|charge| Alias::new("ch", &charge.id)).filter(|name| Some(name) != alias("ch", &intent.latest_charge).as_ref()));
+    names.extend(
+        charges
+            .map(|charge| Alias::new("ch", &charge.id))
+            .filter(|name| Some(name) != alias("ch", &intent.latest_charge).as_ref()),
+    );
     names.extend(alias("inv", &intent.invoice));
     link_with_referral(&mut decoded, names, &intent.metadata);
     Ok(decoded)
@@ -216,7 +225,8 @@ fn decode_charge_refunded(delivery: &Delivery, object: &RawValue) -> Result<Deco
     decoded.currency = Some(charge_currency);
     let of = names_of_charge(&charge);
     let refunded = amount("data.object.amount_refunded", charge.amount_refunded.unwrap_or_default().0)?.max(0);
-    let mut reading = MovementReading { cumulative: Some(refunded), status: Some("succeeded".to_owned()), ..Default::default() };
+    let mut reading =
+        MovementReading { cumulative: Some(refunded), status: Some("succeeded".to_owned()), ..Default::default() };
     let mut newest: Option<i64> = None;
     for refund in charge.refunds.iter().flat_map(|list| &list.data) {
         let fact = refund_fact(delivery, refund, &of, &charge.currency)?;
@@ -228,12 +238,22 @@ fn decode_charge_refunded(delivery: &Delivery, object: &RawValue) -> Result<Deco
         }
         decoded.facts.push(FactBody::Refund(fact));
     }
-    decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot { of, currency: charge_currency, refunded, at: delivery.created }));
+    decoded.facts.push(FactBody::RefundSnapshot(RefundSnapshot {
+        of,
+        currency: charge_currency,
+        refunded,
+        at: delivery.created,
+    }));
     decoded.movement = Some(reading);
     Ok(decoded)
 }
 
-fn refund_fact(delivery: &Delivery, refund: &view::Refund, of: &[Alias], fallback_currency: &str) -> Result<Refund, ViewError> {
+fn refund_fact(
+    delivery: &Delivery,
+    refund: &view::Refund,
+    of: &[Alias],
+    fallback_currency: &str,
+) -> Result<Refund, ViewError> {
     let mut of = of.to_vec();
     for alias in [alias("ch", &refund.charge), alias("pi", &refund.payment_intent)].into_iter().flatten() {
         if !of.contains(&alias) {
@@ -274,8 +294,12 @@ fn decode_refund(delivery: &Delivery, object: &RawValue) -> Result<Decoded, View
 
 /// States of newer versions (`prevented`, `appeal_*`) hold, unless the money is seen to be gone.
 fn dispute_step(dispute: &view::Dispute, event_type: &str) -> DisputeStep {
-    let moved: Vec<Option<i128>> =
-        dispute.balance_transactions.iter().flatten().map(|one| one.amount.map(|amount| i128::from(amount.0))).collect();
+    let moved: Vec<Option<i128>> = dispute
+        .balance_transactions
+        .iter()
+        .flatten()
+        .map(|one| one.amount.map(|amount| i128::from(amount.0)))
+        .collect();
     let came_back = moved.len() > 1 && moved.iter().copied().sum::<Option<i128>>().is_some_and(|sum| sum >= 0);
     match (dispute.status.as_str(), event_type) {
         ("won" | "warning_closed", _) | (_, "charge.dispute.funds_reinstated") => DisputeStep::Won,
@@ -319,7 +343,8 @@ fn decode_credit_note(delivery: &Delivery, object: &RawValue) -> Result<Decoded,
     let note: view::CreditNote = read(object)?;
     let mut decoded = Decoded::new(Action::CreditNote);
     let whole = note.amount.unwrap_or_default().0;
-    let by_refunds: i128 = note.refunds.iter().flatten().map(|refund| i128::from(refund.amount_refunded.unwrap_or_default().0)).sum();
+    let by_refunds: i128 =
+        note.refunds.iter().flatten().map(|refund| i128::from(refund.amount_refunded.unwrap_or_default().0)).sum();
     let own = match note.post_payment_amount {
         // The single refund of older versions carries all of it.
         _ if note.refunds.is_none() && note.refund.is_some() => 0,
@@ -348,7 +373,11 @@ fn decode_subscription(delivery: &Delivery, object: &RawValue) -> Result<Decoded
     let seen = seen_of(delivery);
     let name = Alias::new("sub", &subscription.id);
     let created = seconds(subscription.created);
-    decoded.facts.push(FactBody::Subscription(Subscription { id: subscription.id.clone(), created, first_purchase: None }));
+    decoded.facts.push(FactBody::Subscription(Subscription {
+        id: subscription.id.clone(),
+        created,
+        first_purchase: None,
+    }));
     if let Some(invoice) = alias("inv", &subscription.latest_invoice) {
         decoded.facts.push(FactBody::Link { names: vec![invoice, name.clone()] });
     }
@@ -368,7 +397,12 @@ pub(super) fn add_hint(decoded: &mut Decoded, of: Vec<Alias>, discounts: Vec<Dis
     decoded.own_discounts = discounts.clone();
     // A referral was there from the beginning; only discounts begin at a time.
     if let Some(referral) = &decoded.referral {
-        decoded.facts.push(FactBody::Hint(Hint { of: of.clone(), discounts: Vec::new(), referral: Some(referral.clone()), start: None }));
+        decoded.facts.push(FactBody::Hint(Hint {
+            of: of.clone(),
+            discounts: Vec::new(),
+            referral: Some(referral.clone()),
+            start: None,
+        }));
     }
     for discount in discounts {
         let start = discount.start.or(start);
@@ -396,7 +430,12 @@ fn decode_promotion_code(delivery: &Delivery, object: &RawValue) -> Result<Decod
     let code: view::PromotionCode = read(object)?;
     let mut decoded = Decoded::new(Action::Catalog);
     let discount = promotion_code_of(&code);
-    decoded.sightings.push(Sighting::promotion_code(&code.id, discount.code.clone(), discount.coupon.clone(), &seen_of(delivery)));
+    decoded.sightings.push(Sighting::promotion_code(
+        &code.id,
+        discount.code.clone(),
+        discount.coupon.clone(),
+        &seen_of(delivery),
+    ));
     decoded.own_discounts = vec![discount];
     Ok(decoded)
 }

@@ -2,14 +2,16 @@
 
 use super::stripe::{add_hint, alias, discount_of_ref, discounts_of, metadata_ref, sightings_of, text};
 use super::{Action, Decoded, net_of, referral_of, seconds, seen_of};
-use domain::fact::*;
 use crate::provider::stripe as view;
 use crate::provider::{Minor, ViewError, amount, currency, read};
 use crate::record::Delivery;
+use domain::fact::*;
 use serde_json::value::RawValue;
 
 fn required(field: &'static str, value: Option<Minor>) -> Result<i64, ViewError> {
-    let value = value.ok_or_else(|| ViewError::Shape(format!("{field}: missing; an amount in minor units is needed to count the sale")))?;
+    let value = value.ok_or_else(|| {
+        ViewError::Shape(format!("{field}: missing; an amount in minor units is needed to count the sale"))
+    })?;
     amount(field, value.0)
 }
 
@@ -32,7 +34,13 @@ pub(super) fn decode_invoice(delivery: &Delivery, object: &RawValue) -> Result<D
     decoded.referral = sale.referral.clone();
     decoded.sightings.extend(sale.discounts.iter().flat_map(|discount| sightings_of(discount, &seen)));
     decoded.own_discounts = sale.discounts.clone();
-    decoded.facts.extend(invoice.payments.iter().flat_map(|list| &list.data).filter_map(|payment| link_of_expanded(&invoice.id, payment)));
+    decoded.facts.extend(
+        invoice
+            .payments
+            .iter()
+            .flat_map(|list| &list.data)
+            .filter_map(|payment| link_of_expanded(&invoice.id, payment)),
+    );
     decoded.facts.insert(0, FactBody::Sale(sale));
     Ok(decoded)
 }
@@ -45,7 +53,11 @@ fn link_of_expanded(invoice: &str, payment: &view::InvoicePayment) -> Option<Fac
 }
 
 fn invoice_sale(delivery: &Delivery, invoice: &view::Invoice) -> Result<Sale, ViewError> {
-    let details = invoice.parent.as_ref().and_then(|parent| parent.subscription_details.as_ref()).or(invoice.subscription_details.as_ref());
+    let details = invoice
+        .parent
+        .as_ref()
+        .and_then(|parent| parent.subscription_details.as_ref())
+        .or(invoice.subscription_details.as_ref());
     let subscription = details.and_then(|details| text(&details.subscription)).or_else(|| text(&invoice.subscription));
     let snapshot = details.and_then(|details| metadata_ref(&details.metadata));
     let gross = required("data.object.total", invoice.total)?;
@@ -83,7 +95,8 @@ fn invoice_sale(delivery: &Delivery, invoice: &view::Invoice) -> Result<Sale, Vi
         gross,
         paid,
         net: net_of(gross, tax, shipping, paid),
-        discount_question: (!discounts.is_empty()).then(|| format!("GET /v1/invoices/{}?expand[]=discounts", invoice.id)),
+        discount_question: (!discounts.is_empty())
+            .then(|| format!("GET /v1/invoices/{}?expand[]=discounts", invoice.id)),
         unnamed_discount: false,
         discounts,
         referral: referral_of(None, metadata_ref(&invoice.metadata).or(snapshot)),
@@ -155,7 +168,8 @@ fn session_discounts(session: &view::Session) -> Result<Vec<Discount>, ViewError
     });
     let mut found: Vec<Discount> = named.filter(Discount::is_named).collect();
     let details = session.total_details.as_ref();
-    for one in details.and_then(|details| details.breakdown.as_ref()).iter().flat_map(|breakdown| &breakdown.discounts) {
+    for one in details.and_then(|details| details.breakdown.as_ref()).iter().flat_map(|breakdown| &breakdown.discounts)
+    {
         let mut discount = one.discount.as_ref().map(discount_of_ref).unwrap_or_default();
         discount.amount = one.amount.map(|taken| amount("data.object.total_details.breakdown", taken.0)).transpose()?;
         match found.iter_mut().find(|known| known.same_as(&discount)) {
@@ -181,9 +195,11 @@ fn session_sale(
     referral: Option<String>,
 ) -> Result<Sale, ViewError> {
     let details = session.total_details.as_ref();
-    let discount = optional("data.object.total_details.amount_discount", details.and_then(|details| details.amount_discount))?;
+    let discount =
+        optional("data.object.total_details.amount_discount", details.and_then(|details| details.amount_discount))?;
     let tax = optional("data.object.total_details.amount_tax", details.and_then(|details| details.amount_tax))?;
-    let shipping = optional("data.object.total_details.amount_shipping", details.and_then(|details| details.amount_shipping))?;
+    let shipping =
+        optional("data.object.total_details.amount_shipping", details.and_then(|details| details.amount_shipping))?;
     let gross = required("data.object.amount_total", session.amount_total)?;
     let paid = if is_paid { gross } else { 0 };
     let unnamed = discount > 0 && discounts.is_empty();
@@ -205,7 +221,8 @@ fn session_sale(
         net: net_of(gross, tax, shipping, paid),
         reason: BillingReason::OneTime,
         unnamed_discount: unnamed,
-        discount_question: unnamed.then(|| format!("GET /v1/checkout/sessions/{}?expand[]=total_details.breakdown", session.id)),
+        discount_question: unnamed
+            .then(|| format!("GET /v1/checkout/sessions/{}?expand[]=total_details.breakdown", session.id)),
         discounts,
         referral,
         customer: text(&session.customer),

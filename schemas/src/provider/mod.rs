@@ -37,13 +37,18 @@ pub enum ViewError {
 pub fn read<T: DeserializeOwned>(json: &RawValue) -> Result<T, ViewError> {
     serde_json::from_str(json.get()).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_str(json.get());
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| ViewError::Shape(format!("{}: {}", error.path(), error.inner())))
+        serde_path_to_error::deserialize(&mut reader)
+            .map_err(|error| ViewError::Shape(format!("{}: {}", error.path(), error.inner())))
     })
 }
 
 /// Refuses an amount beyond what is accepted anywhere.
 pub fn amount(field: &'static str, value: i64) -> Result<i64, ViewError> {
-    if domain::money::is_accepted_amount(value) { Ok(value) } else { Err(ViewError::Amount { field, amount: value.to_string() }) }
+    if domain::money::is_accepted_amount(value) {
+        Ok(value)
+    } else {
+        Err(ViewError::Amount { field, amount: value.to_string() })
+    }
 }
 
 /// Normalises a currency code.
@@ -71,10 +76,14 @@ impl<'de> Deserialize<'de> for Id {
             Number(u64),
             Object { id: String },
         }
-        Ok(match Either::deserialize(deserializer).map_err(|_| de::Error::custom("expected an id or an object with an id"))? {
-            Either::Text(id) | Either::Object { id } => Id(id),
-            Either::Number(id) => Id(id.to_string()),
-        })
+        Ok(
+            match Either::deserialize(deserializer)
+                .map_err(|_| de::Error::custom("expected an id or an object with an id"))?
+            {
+                Either::Text(id) | Either::Object { id } => Id(id),
+                Either::Number(id) => Id(id.to_string()),
+            },
+        )
     }
 }
 

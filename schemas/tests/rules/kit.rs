@@ -26,7 +26,8 @@ pub enum Step {
     Answer(LookupResult),
 }
 
-fn delivery(provider: Provider, event_id: String, event_type: &str, created: Timestamp, event: &Value) -> Delivery {
+/// One delivery as the edge appends it.
+pub fn delivery(provider: Provider, event_id: String, event_type: &str, created: Timestamp, event: &Value) -> Delivery {
     Delivery {
         provider,
         source: Source::Webhook,
@@ -200,7 +201,11 @@ impl Vendor {
 
     fn place(&mut self) -> Place {
         self.offset += 1;
-        Place { partition: 5, offset: self.offset, at: Timestamp::from_seconds(START + 1_000_000_000 + self.offset as i64) }
+        Place {
+            partition: 5,
+            offset: self.offset,
+            at: Timestamp::from_seconds(START + 1_000_000_000 + self.offset as i64),
+        }
     }
 
     fn take(&mut self, place: Place, mut effects: Effects) {
@@ -227,14 +232,26 @@ impl Vendor {
                 Ok(Decoded { ignored: Some(reason), .. }) => (Outcome::Ignored(reason.to_owned()), Effects::default()),
                 Ok(decoded) => {
                     let provider = delivery.provider;
-                    let event = Event { scope: scope_of(provider), provider, seen: seen_of(delivery), facts: decoded.facts, sightings: decoded.sightings };
+                    let event = Event {
+                        scope: scope_of(provider),
+                        provider,
+                        seen: seen_of(delivery),
+                        facts: decoded.facts,
+                        sightings: decoded.sightings,
+                    };
                     apply_event(&mut self.state, place, event, counters).unwrap()
                 }
             },
             Step::Answer(result) => {
                 let decoded = decode_answer(result);
                 let seen = domain::fact::Seen { at: result.asked_at, event: result.request.clone() };
-                let event = Event { scope: scope_of(result.provider), provider: result.provider, seen, facts: decoded.facts, sightings: decoded.sightings };
+                let event = Event {
+                    scope: scope_of(result.provider),
+                    provider: result.provider,
+                    seen,
+                    facts: decoded.facts,
+                    sightings: decoded.sightings,
+                };
                 apply_answer(&mut self.state, place, event, decoded.answer, counters).unwrap()
             }
         };
@@ -258,8 +275,12 @@ impl Vendor {
 
     /// What is still asked.
     pub fn questions(&mut self) -> Vec<String> {
-        let mut questions: Vec<String> =
-            self.reached().iter().flat_map(|(_, reached)| &reached.questions).map(|question| question.request.clone()).collect();
+        let mut questions: Vec<String> = self
+            .reached()
+            .iter()
+            .flat_map(|(_, reached)| &reached.questions)
+            .map(|question| question.request.clone())
+            .collect();
         questions.sort();
         questions.dedup();
         questions
@@ -268,7 +289,8 @@ impl Vendor {
     /// Names that wait, and refusals.
     pub fn unplaced(&mut self) -> Vec<String> {
         let reached = self.reached();
-        let mut unplaced: Vec<String> = reached.iter().flat_map(|(_, reached)| &reached.unplaced).map(|one| format!("{:?}", one.refused)).collect();
+        let mut unplaced: Vec<String> =
+            reached.iter().flat_map(|(_, reached)| &reached.unplaced).map(|one| format!("{:?}", one.refused)).collect();
         unplaced.sort();
         unplaced
     }
@@ -283,14 +305,21 @@ impl Vendor {
         let mut rows = BTreeMap::new();
         for (story, reached) in self.reached() {
             for purchase in &reached.purchases {
-                let slot = story.slots.iter().find(|slot| slot.aliases == purchase.aliases).expect("every purchase has a number");
+                let slot = story
+                    .slots
+                    .iter()
+                    .find(|slot| slot.aliases == purchase.aliases)
+                    .expect("every purchase has a number");
                 let wanted = purchase.components.iter().fold(Amounts::default(), |sum, part| sum.plus(part.amounts));
                 assert_eq!(booked.remove(&slot.purchase).unwrap_or_default(), wanted, "the lines of {}", purchase.key);
                 let twice = rows.insert(purchase.key.0.clone(), Row::of(purchase));
                 assert!(twice.is_none(), "{} is counted twice", purchase.key);
             }
         }
-        assert!(booked.values().all(|amounts| amounts.is_zero()), "lines are left of purchases that are gone: {booked:?}");
+        assert!(
+            booked.values().all(|amounts| amounts.is_zero()),
+            "lines are left of purchases that are gone: {booked:?}"
+        );
         rows
     }
 }

@@ -47,7 +47,10 @@ pub fn session(id: &str, after: i64, total: i64) -> Value {
 
 /// The session that began `sub_1` with the invoice.
 pub fn subscription_session(id: &str, after: i64, invoice: Option<&str>) -> Value {
-    with(session(id, after, 1000), json!({"mode": "subscription", "payment_intent": null, "subscription": "sub_1", "invoice": invoice}))
+    with(
+        session(id, after, 1000),
+        json!({"mode": "subscription", "payment_intent": null, "subscription": "sub_1", "invoice": invoice}),
+    )
 }
 
 pub fn charge(id: &str, intent: Option<&str>, refunded: i64) -> Value {

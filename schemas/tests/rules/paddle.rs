@@ -25,7 +25,14 @@ fn completed(id: &str, origin: &str, after: i64, totals: Value) -> Step {
     paddle("transaction.completed", after + 2, transaction(id, origin, after, totals))
 }
 
-fn adjustment(event_type: &str, after: i64, id: &str, action: &str, status: &str, (subtotal, total): (i64, i64)) -> Step {
+fn adjustment(
+    event_type: &str,
+    after: i64,
+    id: &str,
+    action: &str,
+    status: &str,
+    (subtotal, total): (i64, i64),
+) -> Step {
     let data = json!({
         "id": id, "action": action, "status": status, "transaction_id": "txn_1", "currency_code": "USD", "created_at": at(50),
         "totals": {"subtotal": subtotal.to_string(), "tax": (total - subtotal).to_string(), "total": total.to_string()}
@@ -40,14 +47,20 @@ fn reversed(adjustments: &[Step]) -> i64 {
 
 #[test]
 fn origins_say_where_a_transaction_stands() {
-    let rows = ends(&[], &[
-        completed("txn_1", "web", 0, totals(5000, 1000)),
-        completed("txn_2", "subscription_recurring", 100, totals(5000, 1000)),
-        completed("txn_3", "subscription_update", 200, totals(700, 0)),
-        completed("txn_4", "subscription_charge", 300, totals(700, 0)),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            completed("txn_1", "web", 0, totals(5000, 1000)),
+            completed("txn_2", "subscription_recurring", 100, totals(5000, 1000)),
+            completed("txn_3", "subscription_update", 200, totals(700, 0)),
+            completed("txn_4", "subscription_charge", 300, totals(700, 0)),
+        ],
+    );
     let kinds: Vec<_> = rows.values().map(|row| (row.kind, row.first_payment, row.net)).collect();
-    assert_eq!(kinds, [("first", true, 5000), ("renewal", false, 5000), ("update", false, 700), ("update", false, 700)]);
+    assert_eq!(
+        kinds,
+        [("first", true, 5000), ("renewal", false, 5000), ("update", false, 700), ("update", false, 700)]
+    );
 }
 
 #[test]
@@ -59,7 +72,11 @@ fn a_change_of_the_payment_method_is_no_sale() {
 
 #[test]
 fn a_transaction_that_is_only_paid_is_not_counted() {
-    let paid = paddle("transaction.paid", 1, with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"subscription_id": null})));
+    let paid = paddle(
+        "transaction.paid",
+        1,
+        with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"subscription_id": null})),
+    );
     let reading = read(&paid).unwrap();
     assert_eq!((reading.action, reading.flags), (Action::Link, vec!["awaiting_completion"]));
     assert_eq!(only(&[], &[paid, completed("txn_1", "web", 0, totals(5000, 0))]).gross, 5000);
@@ -79,8 +96,17 @@ fn credit_is_not_paid_and_the_tax_of_the_rest_is_said_or_computed() {
 
 #[test]
 fn a_trial_is_a_zero_sale() {
-    let rows = ends(&[], &[completed("txn_1", "web", 0, totals(0, 0)), completed("txn_2", "subscription_recurring", 100, totals(500, 0))]);
-    assert_eq!((rows["txn:txn_1"].kind, rows["txn:txn_1"].first_payment, rows["txn:txn_2"].first_payment), ("zero", false, true));
+    let rows = ends(
+        &[],
+        &[
+            completed("txn_1", "web", 0, totals(0, 0)),
+            completed("txn_2", "subscription_recurring", 100, totals(500, 0)),
+        ],
+    );
+    assert_eq!(
+        (rows["txn:txn_1"].kind, rows["txn:txn_1"].first_payment, rows["txn:txn_2"].first_payment),
+        ("zero", false, true)
+    );
 }
 
 #[test]
@@ -91,24 +117,36 @@ fn a_refund_holds_until_it_is_approved_and_reverses_its_subtotal() {
     assert_eq!(reversed(&[pending.clone(), approved.clone()]), 2000);
     let late_pending = adjustment("adjustment.updated", 90, "adj_1", "refund", "pending_approval", (2000, 2400));
     assert_eq!(reversed(&[approved.clone(), late_pending]), 2000);
-    assert_eq!(reversed(&[pending, adjustment("adjustment.updated", 70, "adj_1", "refund", "rejected", (2000, 2400))]), 0);
-    assert_eq!(reversed(&[approved, adjustment("adjustment.updated", 80, "adj_1", "refund", "reversed", (2000, 2400))]), 0);
+    assert_eq!(
+        reversed(&[pending, adjustment("adjustment.updated", 70, "adj_1", "refund", "rejected", (2000, 2400))]),
+        0
+    );
+    assert_eq!(
+        reversed(&[approved, adjustment("adjustment.updated", 80, "adj_1", "refund", "reversed", (2000, 2400))]),
+        0
+    );
 }
 
 #[test]
 fn what_is_shown_of_an_adjustment_is_its_total() {
     let reading = read(&adjustment("adjustment.updated", 70, "adj_1", "refund", "approved", (2000, 2400))).unwrap();
     let movement = reading.movement.unwrap();
-    assert_eq!((reading.action, movement.id.as_deref(), movement.amount, movement.status.as_deref()), (Action::Refund, Some("adj_1"), Some(2400), Some("approved")));
+    assert_eq!(
+        (reading.action, movement.id.as_deref(), movement.amount, movement.status.as_deref()),
+        (Action::Refund, Some("adj_1"), Some(2400), Some("approved"))
+    );
 }
 
 #[test]
 fn parts_add_up_to_the_whole_net() {
-    assert_eq!(reversed(&[
-        adjustment("adjustment.created", 60, "adj_1", "refund", "approved", (1667, 2000)),
-        adjustment("adjustment.created", 61, "adj_2", "refund", "approved", (1667, 2000)),
-        adjustment("adjustment.created", 62, "adj_3", "credit", "approved", (1667, 2000)),
-    ]), 5000);
+    assert_eq!(
+        reversed(&[
+            adjustment("adjustment.created", 60, "adj_1", "refund", "approved", (1667, 2000)),
+            adjustment("adjustment.created", 61, "adj_2", "refund", "approved", (1667, 2000)),
+            adjustment("adjustment.created", 62, "adj_3", "credit", "approved", (1667, 2000)),
+        ]),
+        5000
+    );
 }
 
 #[test]
@@ -119,7 +157,11 @@ fn a_chargeback_reverses_and_its_reverse_restores() {
     assert_eq!(reversed(&[back.clone(), reverse.clone()]), 0);
     let marked = adjustment("adjustment.updated", 71, "adj_1", "chargeback", "reversed", (5000, 6000));
     let refund = adjustment("adjustment.created", 61, "adj_3", "refund", "approved", (1000, 1200));
-    assert_eq!(reversed(&[back.clone(), reverse.clone(), marked.clone(), refund.clone()]), 1000, "said twice, restored once");
+    assert_eq!(
+        reversed(&[back.clone(), reverse.clone(), marked.clone(), refund.clone()]),
+        1000,
+        "said twice, restored once"
+    );
     assert_eq!(reversed(&[reverse, refund]), 1000, "more than was taken does not come back");
     assert_eq!(reversed(&[back, marked]), 0);
 }
@@ -143,15 +185,22 @@ fn warnings_and_unknown_actions_hold() {
 
 #[test]
 fn refunds_and_chargebacks_together_take_back_no_more_than_was_paid() {
-    assert_eq!(reversed(&[
-        adjustment("adjustment.created", 60, "adj_1", "refund", "approved", (2000, 2400)),
-        adjustment("adjustment.created", 70, "adj_2", "chargeback", "approved", (5000, 6000)),
-    ]), 5000);
+    assert_eq!(
+        reversed(&[
+            adjustment("adjustment.created", 60, "adj_1", "refund", "approved", (2000, 2400)),
+            adjustment("adjustment.created", 70, "adj_2", "chargeback", "approved", (5000, 6000)),
+        ]),
+        5000
+    );
 }
 
 #[test]
 fn a_discount_without_a_code_is_a_coupon() {
-    let sold = paddle("transaction.completed", 2, with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"discount_id": "dsc_1"})));
+    let sold = paddle(
+        "transaction.completed",
+        2,
+        with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"discount_id": "dsc_1"})),
+    );
     let request = "GET /discounts/dsc_1";
     let unnamed = answer(Provider::Paddle, request, json!({"data": {"id": "dsc_1", "code": null}}));
     let row = only(&[map_coupon("dsc_1", Some(3))], &[sold.clone(), unnamed.clone()]);
@@ -171,34 +220,63 @@ fn a_discount_without_a_code_is_a_coupon() {
 #[test]
 fn a_pending_transaction_asks_for_the_text_of_its_discount() {
     let mut vendor = Vendor::new(&[map_text("maya20", 1)]);
-    vendor.take_in(&paddle("transaction.paid", 1, with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"discount_id": "dsc_1"}))));
+    vendor.take_in(&paddle(
+        "transaction.paid",
+        1,
+        with(transaction("txn_1", "web", 0, totals(5000, 0)), json!({"discount_id": "dsc_1"})),
+    ));
     assert_eq!(vendor.questions(), ["GET /discounts/dsc_1"]);
 }
 
 #[test]
 fn a_discount_is_known_from_its_events_and_from_the_subscription() {
     let event = paddle("discount.created", 0, json!({"id": "dsc_1", "code": "MAYA20"}));
-    let created = paddle("subscription.created", 1, json!({"id": "sub_1", "created_at": at(0), "transaction_id": "txn_1", "discount": {"id": "dsc_1", "starts_at": null}}));
-    let rows = ends(&[map_text("maya20", 1)], &[event, created, completed("txn_1", "web", 0, totals(0, 0)), completed("txn_2", "subscription_recurring", 99, totals(500, 0))]);
+    let created = paddle(
+        "subscription.created",
+        1,
+        json!({"id": "sub_1", "created_at": at(0), "transaction_id": "txn_1", "discount": {"id": "dsc_1", "starts_at": null}}),
+    );
+    let rows = ends(
+        &[map_text("maya20", 1)],
+        &[
+            event,
+            created,
+            completed("txn_1", "web", 0, totals(0, 0)),
+            completed("txn_2", "subscription_recurring", 99, totals(500, 0)),
+        ],
+    );
     assert_eq!((rows["txn:txn_1"].affiliate, rows["txn:txn_1"].redemption), (Some(1), true));
     assert_eq!((rows["txn:txn_2"].affiliate, rows["txn:txn_2"].how), (Some(1), Some("subscription")));
 }
 
 #[test]
 fn a_discount_that_joins_a_subscription_later_credits_only_later_sales() {
-    let updated = paddle("subscription.updated", 1000, json!({"id": "sub_1", "created_at": at(0), "discount": {"id": "dsc_1", "starts_at": null}}));
-    let rows = ends(&[map_coupon("dsc_1", Some(3))], &[
-        completed("txn_1", "web", 0, totals(500, 0)),
-        updated,
-        completed("txn_2", "subscription_recurring", 2000, totals(500, 0)),
-        answer(Provider::Paddle, "GET /discounts/dsc_1", json!({"data": {"id": "dsc_1", "code": null}})),
-    ]);
+    let updated = paddle(
+        "subscription.updated",
+        1000,
+        json!({"id": "sub_1", "created_at": at(0), "discount": {"id": "dsc_1", "starts_at": null}}),
+    );
+    let rows = ends(
+        &[map_coupon("dsc_1", Some(3))],
+        &[
+            completed("txn_1", "web", 0, totals(500, 0)),
+            updated,
+            completed("txn_2", "subscription_recurring", 2000, totals(500, 0)),
+            answer(Provider::Paddle, "GET /discounts/dsc_1", json!({"data": {"id": "dsc_1", "code": null}})),
+        ],
+    );
     assert_eq!((rows["txn:txn_1"].affiliate, rows["txn:txn_2"].affiliate), (None, Some(3)));
 }
 
 #[test]
 fn custom_data_carries_the_referral_in_whatever_form() {
-    let linked = |data: Value| paddle("transaction.completed", 2, with(transaction("txn_1", "web", 0, totals(500, 0)), json!({"custom_data": data})));
+    let linked = |data: Value| {
+        paddle(
+            "transaction.completed",
+            2,
+            with(transaction("txn_1", "web", 0, totals(500, 0)), json!({"custom_data": data})),
+        )
+    };
     assert_eq!(only(&[map_link("ines", 2)], &[linked(json!({"affiliate_ref": "ines"}))]).affiliate, Some(2));
     assert_eq!(only(&[map_link("17", 2)], &[linked(json!({"affiliate_ref": 17}))]).affiliate, Some(2));
     for odd in [json!([]), json!({"affiliate_ref": null}), json!({"affiliate_ref": {"a": 1}})] {

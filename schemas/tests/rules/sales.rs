@@ -9,22 +9,32 @@ use serde_json::json;
 
 #[test]
 fn paid_and_payment_succeeded_are_one_sale() {
-    let row = only(&[], &[
-        stripe("invoice.paid", 1, invoice("in_1", "subscription_create", 0, 1000)),
-        stripe("invoice.payment_succeeded", 1, invoice("in_1", "subscription_create", 0, 1000)),
-    ]);
+    let row = only(
+        &[],
+        &[
+            stripe("invoice.paid", 1, invoice("in_1", "subscription_create", 0, 1000)),
+            stripe("invoice.payment_succeeded", 1, invoice("in_1", "subscription_create", 0, 1000)),
+        ],
+    );
     assert_eq!((row.kind, row.gross, row.first_payment, row.redemption), ("first", 1000, true, false));
 }
 
 #[test]
 fn events_that_repeat_money_count_nothing() {
-    let rows = ends(&[], &[
-        stripe("charge.succeeded", 1, charge("ch_1", Some("pi_1"), 0)),
-        stripe("payment_intent.succeeded", 1, json!({"id": "pi_1", "currency": "usd", "latest_charge": "ch_1"})),
-        stripe("invoice_payment.paid", 1, invoice_payment("in_1", "pi_1")),
-        stripe("checkout.session.completed", 1, subscription_session("cs_1", 0, Some("in_1"))),
-        stripe("customer.subscription.created", 1, json!({"id": "sub_1", "created": START, "latest_invoice": "in_1"})),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            stripe("charge.succeeded", 1, charge("ch_1", Some("pi_1"), 0)),
+            stripe("payment_intent.succeeded", 1, json!({"id": "pi_1", "currency": "usd", "latest_charge": "ch_1"})),
+            stripe("invoice_payment.paid", 1, invoice_payment("in_1", "pi_1")),
+            stripe("checkout.session.completed", 1, subscription_session("cs_1", 0, Some("in_1"))),
+            stripe(
+                "customer.subscription.created",
+                1,
+                json!({"id": "sub_1", "created": START, "latest_invoice": "in_1"}),
+            ),
+        ],
+    );
     assert!(rows.is_empty(), "{rows:?}");
 }
 
@@ -53,7 +63,11 @@ fn a_trial_invoice_may_name_a_discount_without_an_amount() {
     let zero = with(invoice("in_0", "subscription_create", 0, 0), json!({"discounts": ["di_1"]}));
     let steps = [
         stripe("invoice.paid", 1, zero),
-        answer(Provider::Stripe, "GET /v1/invoices/in_0?expand[]=discounts", json!({"id": "in_0", "currency": "usd", "discounts": [discount("di_1", "C1", Some("promo_1"))]})),
+        answer(
+            Provider::Stripe,
+            "GET /v1/invoices/in_0?expand[]=discounts",
+            json!({"id": "in_0", "currency": "usd", "discounts": [discount("di_1", "C1", Some("promo_1"))]}),
+        ),
     ];
     let row = only(&[map_all("MAYA", "promo_1", "C1", 1)], &steps);
     assert_eq!((row.redemption, row.affiliate, row.code.as_deref()), (true, Some(1), Some("MAYA")));
@@ -61,10 +75,13 @@ fn a_trial_invoice_may_name_a_discount_without_an_amount() {
 
 #[test]
 fn history_decides_the_first_payment_by_creation_not_by_arrival() {
-    let rows = ends(&[], &[
-        stripe("invoice.paid", 300, invoice("in_2", "subscription_cycle", 200, 500)),
-        stripe("invoice.paid", 900, invoice("in_1", "subscription_create", 100, 500)),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            stripe("invoice.paid", 300, invoice("in_2", "subscription_cycle", 200, 500)),
+            stripe("invoice.paid", 900, invoice("in_1", "subscription_create", 100, 500)),
+        ],
+    );
     assert_eq!((rows["inv:in_1"].first_payment, rows["inv:in_2"].first_payment), (true, false));
 }
 
@@ -112,11 +129,14 @@ fn a_manual_invoice_is_a_one_time_sale() {
 
 #[test]
 fn an_unknown_billing_reason_is_decided_by_history() {
-    let rows = ends(&[], &[
-        stripe("invoice.paid", 1, invoice("in_1", "quote_accept", 0, 500)),
-        stripe("invoice.paid", 11, invoice("in_2", "quote_accept", 10, 500)),
-        stripe("invoice.paid", 21, invoice("in_3", "subscription_threshold", 20, 500)),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            stripe("invoice.paid", 1, invoice("in_1", "quote_accept", 0, 500)),
+            stripe("invoice.paid", 11, invoice("in_2", "quote_accept", 10, 500)),
+            stripe("invoice.paid", 21, invoice("in_3", "subscription_threshold", 20, 500)),
+        ],
+    );
     assert_eq!((rows["inv:in_1"].kind, rows["inv:in_2"].kind, rows["inv:in_3"].kind), ("first", "renewal", "update"));
     assert!(rows["inv:in_1"].first_payment && !rows["inv:in_2"].first_payment);
 }
@@ -140,13 +160,15 @@ fn what_the_customer_balance_paid_earns_nothing() {
 
 #[test]
 fn an_overpaid_invoice_has_its_whole_net() {
-    let overpaid = with(invoice("in_1", "subscription_create", 0, 1000), json!({"amount_paid": 1200, "amount_overpaid": 200}));
+    let overpaid =
+        with(invoice("in_1", "subscription_create", 0, 1000), json!({"amount_paid": 1200, "amount_overpaid": 200}));
     assert_eq!(only(&[], &[stripe("invoice.paid", 1, overpaid)]).net, 1000);
 }
 
 #[test]
 fn money_out_of_band_counts_in_classic_versions_too() {
-    let classic = with(classic("in_1", "subscription_create", 0, 900), json!({"paid_out_of_band": true, "amount_paid": 0}));
+    let classic =
+        with(classic("in_1", "subscription_create", 0, 900), json!({"paid_out_of_band": true, "amount_paid": 0}));
     let row = only(&[], &[stripe("invoice.paid", 1, classic)]);
     assert_eq!((row.paid, row.net, row.first_payment), (900, 900, true));
 }
@@ -159,17 +181,23 @@ fn classic_tax_and_shipping_are_taken_out() {
 
 #[test]
 fn inclusive_and_exclusive_taxes_are_summed() {
-    let object = with(invoice("in_1", "subscription_create", 0, 1500), json!({"total_taxes": [{"amount": 200}, {"amount": 40}]}));
+    let object = with(
+        invoice("in_1", "subscription_create", 0, 1500),
+        json!({"total_taxes": [{"amount": 200}, {"amount": 40}]}),
+    );
     let row = only(&[], &[stripe("invoice.paid", 1, object)]);
     assert_eq!((row.tax, row.net), (240, 1260));
 }
 
 #[test]
 fn a_session_is_one_purchase_with_its_payment_intent() {
-    let rows = ends(&[], &[
-        stripe("checkout.session.completed", 2, session("cs_1", 0, 800)),
-        stripe("charge.succeeded", 1, charge("ch_1", Some("pi_cs_1"), 0)),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            stripe("checkout.session.completed", 2, session("cs_1", 0, 800)),
+            stripe("charge.succeeded", 1, charge("ch_1", Some("pi_cs_1"), 0)),
+        ],
+    );
     assert_eq!(rows.keys().collect::<Vec<_>>(), ["pi:pi_cs_1"]);
 }
 
@@ -184,26 +212,38 @@ fn a_free_session_is_a_zero_sale_under_its_own_name() {
     );
     let rows = ends(&[map_all("MAYA", "promo_1", "C1", 1)], &[stripe("checkout.session.completed", 1, free)]);
     let row = &rows["cs:cs_1"];
-    assert_eq!((row.kind, row.redemption, row.first_payment, row.affiliate, row.commission), ("zero", true, false, Some(1), 0));
+    assert_eq!(
+        (row.kind, row.redemption, row.first_payment, row.affiliate, row.commission),
+        ("zero", true, false, Some(1), 0)
+    );
 }
 
 #[test]
 fn a_session_with_an_invoice_is_counted_by_the_invoice_only() {
-    let with_invoice = with(session("cs_1", 0, 1000), json!({"invoice": "in_1", "payment_intent": "pi_1", "client_reference_id": "ref_ines"}));
+    let with_invoice = with(
+        session("cs_1", 0, 1000),
+        json!({"invoice": "in_1", "payment_intent": "pi_1", "client_reference_id": "ref_ines"}),
+    );
     let completed = stripe("checkout.session.completed", 5, with_invoice);
     assert_eq!(action(&completed), Action::Link);
-    let rows = ends(&[map_link("ines", 2)], &[
-        completed,
-        stripe("invoice.paid", 3, manual("in_1", 0, 1000)),
-        stripe("invoice_payment.paid", 3, invoice_payment("in_1", "pi_1")),
-    ]);
+    let rows = ends(
+        &[map_link("ines", 2)],
+        &[
+            completed,
+            stripe("invoice.paid", 3, manual("in_1", 0, 1000)),
+            stripe("invoice_payment.paid", 3, invoice_payment("in_1", "pi_1")),
+        ],
+    );
     assert_eq!(rows.keys().collect::<Vec<_>>(), ["inv:in_1"]);
     assert_eq!((rows["inv:in_1"].affiliate, rows["inv:in_1"].how), (Some(2), Some("link")));
 }
 
 #[test]
 fn a_session_that_will_make_an_invoice_is_only_a_link() {
-    let before_invoice = with(session("cs_1", 0, 1000), json!({"payment_intent": "pi_1", "invoice_creation": {"enabled": true}, "discounts": [{"coupon": null, "promotion_code": "promo_1"}]}));
+    let before_invoice = with(
+        session("cs_1", 0, 1000),
+        json!({"payment_intent": "pi_1", "invoice_creation": {"enabled": true}, "discounts": [{"coupon": null, "promotion_code": "promo_1"}]}),
+    );
     let completed = stripe("checkout.session.completed", 5, before_invoice);
     assert_eq!(action(&completed), Action::Link);
     let steps = [
@@ -219,7 +259,8 @@ fn a_session_that_will_make_an_invoice_is_only_a_link() {
 
 #[test]
 fn an_unpaid_session_waits_for_its_money() {
-    let unpaid = stripe("checkout.session.completed", 1, with(session("cs_1", 0, 1000), json!({"payment_status": "unpaid"})));
+    let unpaid =
+        stripe("checkout.session.completed", 1, with(session("cs_1", 0, 1000), json!({"payment_status": "unpaid"})));
     let reading = read(&unpaid).unwrap();
     assert_eq!((reading.action, reading.flags), (Action::Link, vec!["awaiting_payment"]));
     assert!(ends(&[], std::slice::from_ref(&unpaid)).is_empty());
@@ -241,11 +282,14 @@ fn failed_and_expired_sessions_and_failed_invoices_are_no_money() {
 
 #[test]
 fn a_counted_session_whose_invoice_shows_up_is_still_one_sale() {
-    let rows = ends(&[], &[
-        stripe("checkout.session.completed", 1, session("cs_1", 0, 1000)),
-        stripe("invoice.paid", 2, manual("in_1", 0, 1000)),
-        stripe("invoice_payment.paid", 3, invoice_payment("in_1", "pi_cs_1")),
-    ]);
+    let rows = ends(
+        &[],
+        &[
+            stripe("checkout.session.completed", 1, session("cs_1", 0, 1000)),
+            stripe("invoice.paid", 2, manual("in_1", 0, 1000)),
+            stripe("invoice_payment.paid", 3, invoice_payment("in_1", "pi_cs_1")),
+        ],
+    );
     assert_eq!(rows.keys().collect::<Vec<_>>(), ["inv:in_1"]);
     assert_eq!(rows["inv:in_1"].gross, 1000);
 }
@@ -254,7 +298,8 @@ fn a_counted_session_whose_invoice_shows_up_is_still_one_sale() {
 fn a_currency_that_is_not_in_the_list_is_counted_and_a_word_is_refused() {
     let row = only(&[], &[stripe("invoice.paid", 1, with(manual("in_1", 0, 500), json!({"currency": "ZZZ"})))]);
     assert_eq!((row.currency.as_str(), row.currency.minor_digits()), ("zzz", None));
-    let refused = read(&stripe("invoice.paid", 1, with(manual("in_1", 0, 500), json!({"currency": "dollars"})))).unwrap_err();
+    let refused =
+        read(&stripe("invoice.paid", 1, with(manual("in_1", 0, 500), json!({"currency": "dollars"})))).unwrap_err();
     assert!(refused.to_string().contains("dollars"), "{refused}");
 }
 
@@ -272,15 +317,25 @@ fn amounts_near_the_end_of_the_range_are_refused_and_never_wrap() {
         assert!(error.to_string().starts_with("amount_out_of_range"), "{error}");
     }
     let most = 1_000_000_000_000_000_i64;
-    let odd = with(manual("in_1", 0, 1), json!({"total_taxes": [{"amount": -most}], "amount_shipping": -most, "amount_paid": -most}));
+    let odd = with(
+        manual("in_1", 0, 1),
+        json!({"total_taxes": [{"amount": -most}], "amount_shipping": -most, "amount_paid": -most}),
+    );
     assert_eq!(only(&[], &[stripe("invoice.paid", 1, odd)]).net, 0, "nothing was paid");
     let full = with(manual("in_1", 0, most), json!({"amount_paid": most - 1}));
     assert_eq!(only(&[], &[stripe("invoice.paid", 1, full)]).net, most - 1);
-    let mut note = credit_note("cn_1", "in_1", json!({"post_payment_amount": 5, "refunds": [{"amount_refunded": huge}, {"amount_refunded": huge}]}));
+    let mut note = credit_note(
+        "cn_1",
+        "in_1",
+        json!({"post_payment_amount": 5, "refunds": [{"amount_refunded": huge}, {"amount_refunded": huge}]}),
+    );
     assert!(read(&stripe("credit_note.created", 1, note.clone())).is_ok());
     note["post_payment_amount"] = json!(huge);
     assert!(read(&stripe("credit_note.created", 1, note)).is_err());
-    let session = with(session("cs_1", 0, 5), json!({"mode": "subscription", "discounts": [{"coupon": "C"}], "total_details": {"amount_discount": i64::MIN}}));
+    let session = with(
+        session("cs_1", 0, 5),
+        json!({"mode": "subscription", "discounts": [{"coupon": "C"}], "total_details": {"amount_discount": i64::MIN}}),
+    );
     assert!(read(&stripe("checkout.session.completed", 1, session)).is_err());
 }
 

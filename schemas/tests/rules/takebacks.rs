@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 
 /// 100.00 with 16.00 of tax: net 84.00, paid by `pi_cs_1`.
 fn sold() -> Step {
-    stripe("checkout.session.completed", 1, with(session("cs_1", 0, 10_000), json!({"total_details": {"amount_tax": 1600}})))
+    stripe(
+        "checkout.session.completed",
+        1,
+        with(session("cs_1", 0, 10_000), json!({"total_details": {"amount_tax": 1600}})),
+    )
 }
 
 fn refunded(event_type: &str, after: i64, id: &str, made: i64, amount: i64, status: &str) -> Step {
@@ -49,7 +53,14 @@ fn a_refund_goes_from_pending_to_succeeded_to_failed() {
     assert_eq!(reversed(&[sold(), pending.clone()]), 0);
     assert_eq!(reversed(&[sold(), pending.clone(), succeeded.clone()]), 4200);
     assert_eq!(reversed(&[sold(), pending, succeeded, failed]), 0);
-    assert_eq!(reversed(&[sold(), refunded("refund.updated", 20, "re_1", 10, 5000, "canceled"), refunded("refund.created", 10, "re_1", 10, 5000, "requires_action")]), 0);
+    assert_eq!(
+        reversed(&[
+            sold(),
+            refunded("refund.updated", 20, "re_1", 10, 5000, "canceled"),
+            refunded("refund.created", 10, "re_1", 10, 5000, "requires_action")
+        ]),
+        0
+    );
 }
 
 #[test]
@@ -66,17 +77,27 @@ fn a_snapshot_that_contains_a_pending_or_failed_refund_shows_too_much() {
 
 #[test]
 fn a_pending_refund_made_after_the_snapshot_is_not_in_it() {
-    assert_eq!(reversed(&[sold(), snapshot(10, 4000), refunded("refund.created", 20, "re_1", 20, 3000, "pending")]), 3360);
+    assert_eq!(
+        reversed(&[sold(), snapshot(10, 4000), refunded("refund.created", 20, "re_1", 20, 3000, "pending")]),
+        3360
+    );
 }
 
 #[test]
 fn refunds_embedded_in_old_charges_are_read() {
     let embedded = |after: i64, list: Value, cumulative: i64| {
-        stripe("charge.refunded", after, with(charge("ch_1", Some("pi_cs_1"), cumulative), json!({"refunds": {"data": list}})))
+        stripe(
+            "charge.refunded",
+            after,
+            with(charge("ch_1", Some("pi_cs_1"), cumulative), json!({"refunds": {"data": list}})),
+        )
     };
     let first = refund("re_1", 10, 4000, "succeeded", Some("ch_1"), None);
     let second = refund("re_2", 20, 6000, "succeeded", Some("ch_1"), None);
-    assert_eq!(reversed(&[sold(), embedded(10, json!([first]), 4000), embedded(20, json!([second, first]), 10_000)]), 8400);
+    assert_eq!(
+        reversed(&[sold(), embedded(10, json!([first]), 4000), embedded(20, json!([second, first]), 10_000)]),
+        8400
+    );
     let pending = refund("re_1", 10, 4000, "pending", Some("ch_1"), None);
     assert_eq!(reversed(&[sold(), embedded(10, json!([pending]), 4000)]), 0);
 }
@@ -93,7 +114,10 @@ fn a_refund_may_name_neither_charge_nor_payment_intent() {
 #[test]
 fn a_refund_by_charge_finds_the_purchase_of_the_payment_intent() {
     let by_charge = stripe("refund.created", 10, refund("re_1", 10, 5000, "succeeded", Some("ch_1"), None));
-    assert_eq!(reversed(&[sold(), by_charge.clone(), stripe("charge.succeeded", 1, charge("ch_1", Some("pi_cs_1"), 0))]), 4200);
+    assert_eq!(
+        reversed(&[sold(), by_charge.clone(), stripe("charge.succeeded", 1, charge("ch_1", Some("pi_cs_1"), 0))]),
+        4200
+    );
     let by_intent = stripe("refund.updated", 11, refund("re_1", 10, 5000, "succeeded", None, Some("pi_cs_1")));
     assert_eq!(reversed(&[sold(), by_charge, by_intent]), 4200, "two sightings of one refund are one purchase");
 }
@@ -142,7 +166,11 @@ fn another_currency_is_refused() {
     for step in [
         stripe("refund.created", 9, foreign),
         stripe("charge.refunded", 9, with(charge("ch_1", Some("pi_cs_1"), 500), json!({"currency": "eur"}))),
-        stripe("charge.dispute.created", 9, with(dispute("dp_1", 5, "lost", &[], "pi_cs_1"), json!({"currency": "eur"}))),
+        stripe(
+            "charge.dispute.created",
+            9,
+            with(dispute("dp_1", 5, "lost", &[], "pi_cs_1"), json!({"currency": "eur"})),
+        ),
     ] {
         let outcome = vendor.take_in(&step);
         assert!(matches!(&outcome, Outcome::Refused(reason) if reason.starts_with("currency_mismatch")), "{outcome:?}");
@@ -158,8 +186,20 @@ fn a_dispute_holds_until_the_money_is_gone() {
     assert_eq!(reversed(&[sold(), disputed("charge.dispute.created", 50, 10_000, "needs_response", &[-10_000])]), 8400);
     let withdrawn = disputed("charge.dispute.funds_withdrawn", 51, 10_000, "needs_response", &[]);
     assert_eq!(reversed(&[sold(), created.clone(), withdrawn.clone()]), 8400);
-    assert_eq!(reversed(&[sold(), created.clone(), withdrawn.clone(), disputed("charge.dispute.closed", 90, 10_000, "lost", &[-10_000])]), 8400);
-    assert_eq!(reversed(&[sold(), created, disputed("charge.dispute.closed", 90, 10_000, "lost", &[])]), 8400, "lost, and no withdrawal was seen");
+    assert_eq!(
+        reversed(&[
+            sold(),
+            created.clone(),
+            withdrawn.clone(),
+            disputed("charge.dispute.closed", 90, 10_000, "lost", &[-10_000])
+        ]),
+        8400
+    );
+    assert_eq!(
+        reversed(&[sold(), created, disputed("charge.dispute.closed", 90, 10_000, "lost", &[])]),
+        8400,
+        "lost, and no withdrawal was seen"
+    );
 }
 
 #[test]
@@ -174,11 +214,21 @@ fn a_won_dispute_is_undone_whatever_arrives_later() {
 
 #[test]
 fn inquiries_and_newer_states_hold() {
-    for status in ["warning_needs_response", "warning_under_review", "warning_closed", "prevented", "appeal_pending", "appeal_under_review"] {
+    for status in [
+        "warning_needs_response",
+        "warning_under_review",
+        "warning_closed",
+        "prevented",
+        "appeal_pending",
+        "appeal_under_review",
+    ] {
         assert_eq!(reversed(&[sold(), disputed("charge.dispute.created", 50, 10_000, status, &[])]), 0, "{status}");
     }
     let lost = disputed("charge.dispute.closed", 60, 10_000, "lost", &[-10_000]);
-    assert_eq!(reversed(&[sold(), lost, disputed("charge.dispute.updated", 70, 10_000, "appeal_pending", &[-10_000])]), 8400);
+    assert_eq!(
+        reversed(&[sold(), lost, disputed("charge.dispute.updated", 70, 10_000, "appeal_pending", &[-10_000])]),
+        8400
+    );
 }
 
 #[test]
@@ -191,7 +241,10 @@ fn a_partial_dispute_and_a_refund_add_up_to_what_was_paid_at_most() {
 }
 
 fn voided(after: i64, at: i64) -> Step {
-    let object = with(invoice("in_1", "subscription_create", 0, 1000), json!({"status_transitions": {"paid_at": null, "voided_at": START + at}}));
+    let object = with(
+        invoice("in_1", "subscription_create", 0, 1000),
+        json!({"status_transitions": {"paid_at": null, "voided_at": START + at}}),
+    );
     stripe("invoice.voided", after, object)
 }
 
@@ -215,8 +268,18 @@ fn a_credit_note_counts_what_no_refund_carries() {
     let note = |members: Value| stripe("credit_note.created", 60, credit_note("cn_1", "in_1", members));
     let back = |members: Value| only(&[], &[paid.clone(), note(members)]).reversed;
     assert_eq!(back(json!({"amount": 500, "post_payment_amount": 500, "pre_payment_amount": 0, "refunds": []})), 500);
-    assert_eq!(back(json!({"amount": 500, "post_payment_amount": 500, "refunds": [{"amount_refunded": 200, "refund": "re_1"}]})), 300);
-    assert_eq!(back(json!({"amount": 500, "post_payment_amount": 500, "refunds": [{"amount_refunded": 500, "refund": "re_1"}]})), 0);
+    assert_eq!(
+        back(
+            json!({"amount": 500, "post_payment_amount": 500, "refunds": [{"amount_refunded": 200, "refund": "re_1"}]})
+        ),
+        300
+    );
+    assert_eq!(
+        back(
+            json!({"amount": 500, "post_payment_amount": 500, "refunds": [{"amount_refunded": 500, "refund": "re_1"}]})
+        ),
+        0
+    );
     assert_eq!(back(json!({"amount": 500, "post_payment_amount": 0, "pre_payment_amount": 500, "refunds": []})), 0);
     assert_eq!(back(json!({"amount": 500, "type": "post_payment", "refund": null})), 500);
     assert_eq!(back(json!({"amount": 500, "type": "post_payment", "refund": "re_1"})), 0);
@@ -227,21 +290,31 @@ fn a_credit_note_counts_what_no_refund_carries() {
 #[test]
 fn a_voided_credit_note_is_gone_for_good() {
     let members = json!({"amount": 500, "post_payment_amount": 500, "refunds": []});
-    let row = only(&[], &[
-        stripe("invoice.paid", 1, invoice("in_1", "subscription_create", 0, 1000)),
-        stripe("credit_note.created", 60, credit_note("cn_1", "in_1", members.clone())),
-        stripe("credit_note.voided", 70, with(credit_note("cn_1", "in_1", members), json!({"status": "void"}))),
-    ]);
+    let row = only(
+        &[],
+        &[
+            stripe("invoice.paid", 1, invoice("in_1", "subscription_create", 0, 1000)),
+            stripe("credit_note.created", 60, credit_note("cn_1", "in_1", members.clone())),
+            stripe("credit_note.voided", 70, with(credit_note("cn_1", "in_1", members), json!({"status": "void"}))),
+        ],
+    );
     assert_eq!(row.reversed, 0);
 }
 
 #[test]
 fn a_refunded_credit_note_and_its_refund_reverse_once() {
-    let row = only(&[], &[
-        stripe("invoice.paid", 1, classic("in_1", "subscription_create", 0, 1000)),
-        stripe("credit_note.created", 60, credit_note("cn_1", "in_1", json!({"amount": 500, "type": "post_payment", "refund": "re_1"}))),
-        stripe("refund.created", 60, refund("re_1", 60, 500, "succeeded", Some("ch_in_1"), Some("pi_in_1"))),
-        stripe("charge.refunded", 60, charge("ch_in_1", Some("pi_in_1"), 500)),
-    ]);
+    let row = only(
+        &[],
+        &[
+            stripe("invoice.paid", 1, classic("in_1", "subscription_create", 0, 1000)),
+            stripe(
+                "credit_note.created",
+                60,
+                credit_note("cn_1", "in_1", json!({"amount": 500, "type": "post_payment", "refund": "re_1"})),
+            ),
+            stripe("refund.created", 60, refund("re_1", 60, 500, "succeeded", Some("ch_in_1"), Some("pi_in_1"))),
+            stripe("charge.refunded", 60, charge("ch_in_1", Some("pi_in_1"), 500)),
+        ],
+    );
     assert_eq!(row.reversed, 500);
 }

@@ -24,7 +24,9 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum FoldStoreError {
     /// Somebody else moved the position: this processor no longer owns the partition.
-    #[error("partition {partition} was moved by another processor: expected to continue at {expected}, it is at {found}")]
+    #[error(
+        "partition {partition} was moved by another processor: expected to continue at {expected}, it is at {found}"
+    )]
     Conflict {
         /// Partition.
         partition: u16,
@@ -34,7 +36,9 @@ pub enum FoldStoreError {
         found: u64,
     },
     /// A stored value cannot be read.
-    #[error("the fold store holds a value that cannot be read ({what}): {source}. Move fold.db away; it is folded again from the log")]
+    #[error(
+        "the fold store holds a value that cannot be read ({what}): {source}. Move fold.db away; it is folded again from the log"
+    )]
     Unreadable {
         /// Which table.
         what: &'static str,
@@ -115,6 +119,8 @@ pub struct RecordRow {
 /// A record as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedRecord {
+    /// Tenant.
+    pub vendor: VendorId,
     /// Log partition.
     pub partition: u16,
     /// Log offset.
@@ -230,7 +236,13 @@ pub trait FoldStore: Send + Sync {
     /// Stories, in the order asked.
     fn stories(&self, ids: &[StoryId]) -> Result<Vec<Option<Story>>, FoldStoreError>;
     /// Stories of a vendor with an index key (`None`: all), in id order, after `after`.
-    fn stories_with_ref(&self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, FoldStoreError>;
+    fn stories_with_ref(
+        &self,
+        vendor: VendorId,
+        key: Option<&str>,
+        after: StoryId,
+        limit: usize,
+    ) -> Result<Vec<StoryId>, FoldStoreError>;
     /// A catalogue entry.
     fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, FoldStoreError>;
     /// The best answer to a question.
@@ -238,7 +250,13 @@ pub trait FoldStore: Send + Sync {
     /// A vendor's decisions in order.
     fn decisions(&self, vendor: VendorId) -> Result<Vec<(u64, Decision)>, FoldStoreError>;
     /// Writes everything and moves the position, if it is still where it was.
-    fn commit(&self, partition: u16, expected: &Position, next: &Position, commit: &Commit) -> Result<(), FoldStoreError>;
+    fn commit(
+        &self,
+        partition: u16,
+        expected: &Position,
+        next: &Position,
+        commit: &Commit,
+    ) -> Result<(), FoldStoreError>;
 
     /// The next cut of the outbox, at most `limit` items.
     fn outbox(&self, limit: usize) -> Result<OutboxBatch, FoldStoreError>;
@@ -259,7 +277,13 @@ pub trait FoldStore: Send + Sync {
     /// Records by offset.
     fn records(&self, partition: u16, offsets: &[u64]) -> Result<Vec<ListedRecord>, FoldStoreError>;
     /// Records of a vendor that are refused or waiting, oldest first, after an offset.
-    fn open_records(&self, vendor: VendorId, outcome: &str, after: Option<u64>, limit: usize) -> Result<Vec<ListedRecord>, FoldStoreError>;
+    fn open_records(
+        &self,
+        vendor: VendorId,
+        outcome: &str,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<ListedRecord>, FoldStoreError>;
     /// How many records ended how.
     fn outcome_counts(&self, vendor: VendorId, mode: Mode) -> Result<OutcomeCounts, FoldStoreError>;
     /// The last decision of every vendor that was folded.
@@ -269,7 +293,12 @@ pub trait FoldStore: Send + Sync {
     /// What arrived from a connection, counted since a time.
     fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError>;
     /// Waiting records older than `before`, for the deadline timer.
-    fn waiting_since(&self, partition: u16, before: Timestamp, limit: usize) -> Result<Vec<(VendorId, u64)>, FoldStoreError>;
+    fn waiting_since(
+        &self,
+        partition: u16,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(VendorId, u64)>, FoldStoreError>;
 }
 
 /// The 63-bit hash under which a provider event id of a vendor is found.

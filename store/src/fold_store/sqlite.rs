@@ -7,8 +7,11 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "0001_fold_store", sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql") }];
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "0001_fold_store",
+    sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql"),
+}];
 
 /// Width of the buckets of `activity`.
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -67,7 +70,9 @@ fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
 
 pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<Position, FoldStoreError> {
     let found = connection
-        .prepare_cached("select next_off, cursor, next_ord, made, chain, last_hash, revision from positions where part = ?1")?
+        .prepare_cached(
+            "select next_off, cursor, next_ord, made, chain, last_hash, revision from positions where part = ?1",
+        )?
         .query_row([partition], |row| {
             let cursor: Option<String> = row.get(1)?;
             Ok((
@@ -88,10 +93,11 @@ pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<P
     Ok(position)
 }
 
-const LISTED: &str = "part, off, event_type, at, outcome, reason, story";
+const LISTED: &str = "part, off, event_type, at, outcome, reason, story, vendor";
 
 fn listed(row: &Row<'_>) -> rusqlite::Result<ListedRecord> {
     Ok(ListedRecord {
+        vendor: VendorId(row.get(7)?),
         partition: row.get(0)?,
         offset: row.get::<_, i64>(1)? as u64,
         event_type: row.get(2)?,
@@ -111,7 +117,9 @@ impl FoldStore for SqliteFoldStore {
         self.read(|connection| {
             let found = connection
                 .prepare_cached("select visible_off, visible_at from positions where part = ?1")?
-                .query_row([partition], |row| Ok(Visible { next_offset: row.get::<_, i64>(0)? as u64, at: Timestamp(row.get(1)?) }))
+                .query_row([partition], |row| {
+                    Ok(Visible { next_offset: row.get::<_, i64>(0)? as u64, at: Timestamp(row.get(1)?) })
+                })
                 .optional()?;
             Ok(found.unwrap_or_default())
         })
@@ -119,7 +127,8 @@ impl FoldStore for SqliteFoldStore {
 
     fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {
         let writer = self.writer();
-        let mut statement = writer.prepare_cached("select story from aliases where connection = ?1 and livemode = ?2 and alias = ?3")?;
+        let mut statement = writer
+            .prepare_cached("select story from aliases where connection = ?1 and livemode = ?2 and alias = ?3")?;
         let mut found = Vec::with_capacity(names.len());
         for (scope, alias) in names {
             let story = statement
@@ -142,7 +151,13 @@ impl FoldStore for SqliteFoldStore {
         })
     }
 
-    fn stories_with_ref(&self, vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Result<Vec<StoryId>, FoldStoreError> {
+    fn stories_with_ref(
+        &self,
+        vendor: VendorId,
+        key: Option<&str>,
+        after: StoryId,
+        limit: usize,
+    ) -> Result<Vec<StoryId>, FoldStoreError> {
         let writer = self.writer();
         let ids: Vec<i64> = match key {
             Some(key) => writer
@@ -184,7 +199,13 @@ impl FoldStore for SqliteFoldStore {
         rows.into_iter().map(|(seq, body)| Ok((seq as u64, parse("decisions", &body)?))).collect()
     }
 
-    fn commit(&self, partition: u16, expected: &Position, next: &Position, commit: &Commit) -> Result<(), FoldStoreError> {
+    fn commit(
+        &self,
+        partition: u16,
+        expected: &Position,
+        next: &Position,
+        commit: &Commit,
+    ) -> Result<(), FoldStoreError> {
         let mut writer = self.writer();
         sqlite_commit::commit(&mut writer, partition, expected, next, commit)
     }
@@ -198,7 +219,9 @@ impl FoldStore for SqliteFoldStore {
     }
 
     fn outbox_len(&self) -> Result<u64, FoldStoreError> {
-        self.read(|connection| Ok(connection.query_row("select count(*) from outbox", [], |row| row.get::<_, i64>(0))? as u64))
+        self.read(|connection| {
+            Ok(connection.query_row("select count(*) from outbox", [], |row| row.get::<_, i64>(0))? as u64)
+        })
     }
 
     fn open_questions(&self, after: u64, limit: usize) -> Result<Vec<OpenQuestion>, FoldStoreError> {
@@ -247,7 +270,8 @@ impl FoldStore for SqliteFoldStore {
 
     fn records_of_event(&self, vendor: VendorId, event_id: &str) -> Result<Vec<ListedRecord>, FoldStoreError> {
         self.read(|connection| {
-            let sql = format!("select {LISTED} from records where event_hash = ?1 and vendor = ?2 order by off limit 100");
+            let sql =
+                format!("select {LISTED} from records where event_hash = ?1 and vendor = ?2 order by off limit 100");
             let rows = connection
                 .prepare_cached(&sql)?
                 .query_map(params![event_hash(vendor, event_id), vendor.0 as i64], listed)?
@@ -258,7 +282,8 @@ impl FoldStore for SqliteFoldStore {
 
     fn records(&self, partition: u16, offsets: &[u64]) -> Result<Vec<ListedRecord>, FoldStoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(&format!("select {LISTED} from records where part = ?1 and off = ?2"))?;
+            let mut statement =
+                connection.prepare_cached(&format!("select {LISTED} from records where part = ?1 and off = ?2"))?;
             let mut found = Vec::with_capacity(offsets.len());
             for offset in offsets {
                 found.extend(statement.query_row(params![partition, *offset as i64], listed).optional()?);
@@ -267,7 +292,13 @@ impl FoldStore for SqliteFoldStore {
         })
     }
 
-    fn open_records(&self, vendor: VendorId, outcome: &str, after: Option<u64>, limit: usize) -> Result<Vec<ListedRecord>, FoldStoreError> {
+    fn open_records(
+        &self,
+        vendor: VendorId,
+        outcome: &str,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<ListedRecord>, FoldStoreError> {
         self.read(|connection| {
             let sql = format!("select {LISTED} from records where vendor = ?1 and outcome = ?2 and off > ?3 and outcome in ('refused', 'waiting') order by off limit ?4");
             let after = after.map_or(-1, |offset| offset as i64);
@@ -300,7 +331,9 @@ impl FoldStore for SqliteFoldStore {
     }
 
     fn has_booked(&self) -> Result<bool, FoldStoreError> {
-        self.read(|connection| Ok(connection.query_row("select exists (select 1 from purchases)", [], |row| row.get(0))?))
+        self.read(|connection| {
+            Ok(connection.query_row("select exists (select 1 from purchases)", [], |row| row.get(0))?)
+        })
     }
 
     fn activity(&self, connection: ConnectionId, since: Timestamp) -> Result<Activity, FoldStoreError> {
@@ -319,7 +352,12 @@ impl FoldStore for SqliteFoldStore {
         })
     }
 
-    fn waiting_since(&self, partition: u16, before: Timestamp, limit: usize) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
+    fn waiting_since(
+        &self,
+        partition: u16,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
         self.read(|connection| {
             let rows: Vec<(i64, i64)> = connection
                 .prepare_cached("select vendor, off from records where outcome = 'waiting' and part = ?1 and at < ?2 order by vendor, off limit ?3")?

@@ -26,19 +26,25 @@ pub(super) fn commit(
     write_records(&transaction, partition, commit)?;
     write_activity(&transaction, commit)?;
     write_questions(&transaction, commit)?;
-    write_outbox(&transaction, partition, commit)?;
-    write_position(&transaction, partition, next)?;
+    let items = write_outbox(&transaction, partition, expected, next, commit)?;
+    write_position(&transaction, partition, next, items)?;
     transaction.commit()?;
     Ok(())
 }
 
-fn write_position(transaction: &Transaction<'_>, partition: u16, next: &Position) -> Result<(), FoldStoreError> {
+fn write_position(
+    transaction: &Transaction<'_>,
+    partition: u16,
+    next: &Position,
+    items: u32,
+) -> Result<(), FoldStoreError> {
     let cursor = next.fanout.as_ref().map(|fanout| String::from_utf8(json(fanout)).expect("JSON is UTF-8"));
     transaction
         .prepare_cached(
-            "insert into positions (part, next_off, cursor, next_ord, made, chain, last_hash, revision, visible_off, visible_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)
-             on conflict (part) do update set next_off = ?2, cursor = ?3, next_ord = ?4, made = ?5, chain = ?6, last_hash = ?7, revision = ?8",
+            "insert into positions (part, next_off, cursor, next_ord, made, chain, last_hash, revision, items, visible_off, visible_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0)
+             on conflict (part) do update set next_off = ?2, cursor = ?3, next_ord = ?4, made = ?5, chain = ?6, last_hash = ?7,
+                 revision = ?8, items = ?9",
         )?
         .execute(params![
             partition,
@@ -48,13 +54,15 @@ fn write_position(transaction: &Transaction<'_>, partition: u16, next: &Position
             next.counters.made as i64,
             next.chain.as_slice(),
             next.last_hash.as_slice(),
-            next.revision
+            next.revision,
+            items
         ])?;
     Ok(())
 }
 
 fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
-    let mut put = transaction.prepare_cached("insert or replace into stories (id, vendor, body) values (?1, ?2, ?3)")?;
+    let mut put =
+        transaction.prepare_cached("insert or replace into stories (id, vendor, body) values (?1, ?2, ?3)")?;
     let mut delete = transaction.prepare_cached("delete from stories where id = ?1")?;
     for (id, story) in &commit.stories {
         match story {
@@ -62,12 +70,16 @@ fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), F
             None => delete.execute([id.0 as i64])?,
         };
     }
-    let mut alias = transaction.prepare_cached("insert or replace into aliases (connection, livemode, alias, story) values (?1, ?2, ?3, ?4)")?;
+    let mut alias = transaction.prepare_cached(
+        "insert or replace into aliases (connection, livemode, alias, story) values (?1, ?2, ?3, ?4)",
+    )?;
     for (scope, name, story) in &commit.aliases {
         alias.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), name.0, story.0 as i64])?;
     }
-    let mut add = transaction.prepare_cached("insert or ignore into story_refs (vendor, ref, story) values (?1, ?2, ?3)")?;
-    let mut remove = transaction.prepare_cached("delete from story_refs where vendor = ?1 and ref = ?2 and story = ?3")?;
+    let mut add =
+        transaction.prepare_cached("insert or ignore into story_refs (vendor, ref, story) values (?1, ?2, ?3)")?;
+    let mut remove =
+        transaction.prepare_cached("delete from story_refs where vendor = ?1 and ref = ?2 and story = ?3")?;
     for (vendor, key, story, added) in &commit.refs {
         let statement = if *added { &mut add } else { &mut remove };
         statement.execute(params![vendor.0 as i64, key, story.0 as i64])?;
@@ -80,15 +92,19 @@ fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), F
 }
 
 fn write_knowledge(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
-    let mut entry = transaction.prepare_cached("insert or replace into catalogue (connection, livemode, key, body) values (?1, ?2, ?3, ?4)")?;
+    let mut entry = transaction
+        .prepare_cached("insert or replace into catalogue (connection, livemode, key, body) values (?1, ?2, ?3, ?4)")?;
     for (scope, key, value) in &commit.catalogue {
         entry.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), key, json(value)])?;
     }
-    let mut put = transaction.prepare_cached("insert or replace into answers (connection, livemode, request, body) values (?1, ?2, ?3, ?4)")?;
+    let mut put = transaction.prepare_cached(
+        "insert or replace into answers (connection, livemode, request, body) values (?1, ?2, ?3, ?4)",
+    )?;
     for (scope, value) in &commit.answers {
         put.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), value.request, json(value)])?;
     }
-    let mut decision = transaction.prepare_cached("insert into decisions (vendor, seq, off, at, body) values (?1, ?2, ?3, ?4, ?5)")?;
+    let mut decision =
+        transaction.prepare_cached("insert into decisions (vendor, seq, off, at, body) values (?1, ?2, ?3, ?4, ?5)")?;
     for (vendor, seq, offset, at, value) in &commit.decisions {
         decision.execute(params![vendor.0 as i64, *seq as i64, *offset as i64, at.0, json(value)])?;
     }
@@ -118,8 +134,10 @@ fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit)
             row.story.map(|id| id.0 as i64)
         ])?;
     }
-    let mut before = transaction.prepare_cached("select vendor, coalesce(livemode, 2), outcome from records where part = ?1 and off = ?2")?;
-    let mut change = transaction.prepare_cached("update records set outcome = ?3, reason = ?4 where part = ?1 and off = ?2")?;
+    let mut before = transaction
+        .prepare_cached("select vendor, coalesce(livemode, 2), outcome from records where part = ?1 and off = ?2")?;
+    let mut change =
+        transaction.prepare_cached("update records set outcome = ?3, reason = ?4 where part = ?1 and off = ?2")?;
     for (offset, outcome) in &commit.resolved {
         let (vendor, mode, old): (i64, u8, String) =
             before.query_row(params![partition, *offset as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -169,39 +187,44 @@ fn write_questions(transaction: &Transaction<'_>, commit: &Commit) -> Result<(),
             question.about
         ])?;
     }
-    let mut close = transaction.prepare_cached("update questions set state = 'answered' where connection = ?1 and livemode = ?2 and request = ?3")?;
+    let mut close = transaction.prepare_cached(
+        "update questions set state = 'answered' where connection = ?1 and livemode = ?2 and request = ?3",
+    )?;
     for (scope, answer) in &commit.answers {
         close.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), answer.request])?;
     }
     Ok(())
 }
 
-fn write_outbox(transaction: &Transaction<'_>, partition: u16, commit: &Commit) -> Result<(), FoldStoreError> {
+/// Queues purchase rows and lines. Items of one record are counted through all its slices, also
+/// when the earlier ones were delivered and forgotten: a range of the outbox, and so the token
+/// of its insert, never comes twice. Returns how many items the unfinished record has.
+fn write_outbox(
+    transaction: &Transaction<'_>,
+    partition: u16,
+    expected: &Position,
+    next: &Position,
+    commit: &Commit,
+) -> Result<u32, FoldStoreError> {
     let mut put = transaction.prepare_cached("insert into outbox (part, off, n, body) values (?1, ?2, ?3, ?4)")?;
+    let mut counted: BTreeMap<u64, u32> = BTreeMap::new();
+    if expected.fanout.is_some() {
+        let before = transaction
+            .prepare_cached("select items from positions where part = ?1")?
+            .query_row([partition], |row| row.get(0))?;
+        counted.insert(expected.next_offset, before);
+    }
     // Purchase rows travel before the lines of their record, so that X never shows a line
     // whose purchase it does not show.
-    let mut next: BTreeMap<u64, i64> = BTreeMap::new();
-    for row in &commit.rows {
-        let n = next_n(transaction, partition, row.src_off, &mut next)?;
-        put.execute(params![partition, row.src_off as i64, n, json(&OutboxItem::Row(row.clone()))])?;
+    let rows = commit.rows.iter().map(|row| (row.src_off, OutboxItem::Row(row.clone())));
+    let lines = commit.lines.iter().map(|line| (line.src_off, OutboxItem::Line(line.clone())));
+    for (offset, item) in rows.chain(lines) {
+        let n = counted.entry(offset).or_default();
+        put.execute(params![partition, offset as i64, *n, json(&item)])?;
+        *n += 1;
     }
-    for line in &commit.lines {
-        let n = next_n(transaction, partition, line.src_off, &mut next)?;
-        put.execute(params![partition, line.src_off as i64, n, json(&OutboxItem::Line(line.clone()))])?;
-    }
-    Ok(())
-}
-
-/// Later slices of one record go on counting where the earlier ones ended.
-fn next_n(transaction: &Transaction<'_>, partition: u16, offset: u64, next: &mut BTreeMap<u64, i64>) -> Result<i64, FoldStoreError> {
-    let n = match next.get(&offset) {
-        Some(n) => *n,
-        None => transaction
-            .prepare_cached("select coalesce(max(n) + 1, 0) from outbox where part = ?1 and off = ?2")?
-            .query_row(params![partition, offset as i64], |row| row.get(0))?,
-    };
-    next.insert(offset, n + 1);
-    Ok(n)
+    let unfinished = next.fanout.as_ref().and_then(|_| counted.get(&next.next_offset));
+    Ok(unfinished.copied().unwrap_or_default())
 }
 
 /// Cuts the next batch: items in order, and for each partition how far it is visible when they
@@ -213,7 +236,8 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     let mut batch = OutboxBatch::default();
-    let mut statement = snapshot.prepare_cached("select off, n, body from outbox where part = ?1 order by off, n limit ?2")?;
+    let mut statement =
+        snapshot.prepare_cached("select off, n, body from outbox where part = ?1 order by off, n limit ?2")?;
     for (partition, folded, visible) in positions {
         if folded == visible {
             continue;
@@ -222,8 +246,9 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
         if room == 0 {
             break;
         }
-        let rows: Vec<(i64, i64, Vec<u8>)> =
-            statement.query_map(params![partition, room as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect::<Result<_, _>>()?;
+        let rows: Vec<(i64, i64, Vec<u8>)> = statement
+            .query_map(params![partition, room as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
         let cut = rows.len() == room;
         let place = |(offset, n, _): &(i64, i64, Vec<u8>)| (*offset as u64, *n as u32);
         let (first, last) = (rows.first().map(place), rows.last().map(place));

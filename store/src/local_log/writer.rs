@@ -1,7 +1,7 @@
 //! The writing thread: takes what is queued, writes it in one transaction, answers.
 
-use super::file::{self, MIGRATIONS, PAGE_BYTES};
 use super::LogLimits;
+use super::file::{self, MIGRATIONS, PAGE_BYTES};
 use crate::event_log::{LogError, NewRecord};
 use crate::sqlite::{SqliteError, open_writer};
 use domain::ids::PARTITIONS;
@@ -193,7 +193,8 @@ fn drain(first: Append, queue: &Receiver<Job>, limits: LogLimits) -> (Vec<Append
     while records < limits.group_records && bytes < limits.group_bytes {
         match queue.try_recv() {
             Ok(Job::Append(append))
-                if records + append.records.len() <= limits.group_records && bytes + append.bytes <= limits.group_bytes =>
+                if records + append.records.len() <= limits.group_records
+                    && bytes + append.bytes <= limits.group_bytes =>
             {
                 records += append.records.len();
                 bytes += append.bytes;

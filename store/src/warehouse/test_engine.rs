@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Where the engine listens and what opens it.
@@ -28,12 +28,41 @@ pub fn test_engine() -> &'static TestEngine {
                     .await
                     .unwrap_or_else(|error| panic!("the engine does not start: {error}"));
                 let reached = TestEngine { url: engine.url().to_owned(), key: engine.key().to_owned() };
+                shut_down_at_exit();
                 report.send(reached).expect("the test waits");
-                std::future::pending::<()>().await;
+                EXIT.wanted.notified().await;
+                // The process ends either way; what matters is that the engine's threads are gone.
+                let _ = engine.shutdown().await;
             });
+            EXIT.done.store(true, Ordering::SeqCst);
         });
         started.recv().expect("the engine starts; fetch it with scripts/fetch-engine.sh if it is missing")
     })
+}
+
+/// How the end of the process reaches the engine's thread and back.
+struct Exit {
+    wanted: tokio::sync::Notify,
+    done: AtomicBool,
+}
+
+static EXIT: Exit = Exit { wanted: tokio::sync::Notify::const_new(), done: AtomicBool::new(false) };
+
+/// The library's own destructors crash now and then when its threads still run, so the engine is
+/// shut down before them.
+fn shut_down_at_exit() {
+    extern "C" fn shut_down() {
+        EXIT.wanted.notify_one();
+        for _ in 0..1_000 {
+            if EXIT.done.load(Ordering::SeqCst) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    // SAFETY: `shut_down` is a plain function that unwinds nowhere; it is registered after the
+    // library was loaded, so it runs before the library's destructors.
+    unsafe { libc::atexit(shut_down) };
 }
 
 /// A name that no other test of this process uses.

@@ -121,13 +121,15 @@ mod tests {
     fn problems(workspace: &str, secret: &str, key: &str) -> Vec<String> {
         let typed =
             TypedForm { csrf: String::new(), workspace: workspace.into(), secret: secret.into(), key: key.into() };
-        let vendor = |slug: &str, is_demo| VendorView {
-            slug: slug.into(),
-            name: slug.into(),
-            is_demo,
-            time_zone: "UTC".into(),
-        };
-        typed.checked(Some(&[vendor("demo", true), vendor("my-shop", false)])).err().unwrap_or_default().into_iter().map(|error| error.field).collect()
+        let vendor =
+            |slug: &str, is_demo| VendorView { slug: slug.into(), name: slug.into(), is_demo, time_zone: "UTC".into() };
+        typed
+            .checked(Some(&[vendor("demo", true), vendor("my-shop", false)]))
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|error| error.field)
+            .collect()
     }
 
     #[test]
@@ -145,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_name_becomes_part_of_addresses() {
-        for (name, address) in [("Tiny Tools", "tiny-tools"), (" Café 2.0! ", "caf-2-0"), ("日本", ""), ("A_B", "a-b")] {
+        for (name, address) in [("Tiny Tools", "tiny-tools"), (" Café 2.0! ", "caf-2-0"), ("日本", ""), ("A_B", "a-b")]
+        {
             assert_eq!(slug(name), address);
         }
         for name in ["Demo", "my shop", "API", "日本"] {

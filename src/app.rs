@@ -93,6 +93,10 @@ impl WatermarkSource for LiveWatermarks {
 impl App {
     /// Opens all stores and builds all services. Nothing runs and nothing listens yet. The
     /// embedded engine, if one was started, is the caller's to shut down last.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the master key is no setting: it must not stand in a file of settings"
+    )]
     pub async fn build(config: Config) -> anyhow::Result<(App, Option<Engine>)> {
         let clock: Clock = system_clock();
         let folder = DataFolder::open(&config.data.dir)?;
@@ -258,6 +262,10 @@ async fn refuse_emptied_warehouse(warehouse: &Warehouse, fold: &dyn FoldStore) -
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wiring hands the environment and randomness to what takes them as arguments"
+)]
 fn engine_config(config: &Config, folder: &DataFolder) -> anyhow::Result<EngineConfig> {
     let settings = &config.warehouse;
     let library = engine_library::find(&engine_library::Search {

@@ -16,6 +16,8 @@ use store::secrets::SecretText;
 
 /// Slug of the demo vendor.
 pub const DEMO: &str = "demo";
+/// The longest one sample delivery may take.
+const DELIVERY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// Who did it, in the audit log.
 const ACTOR: &str = "demo";
 
@@ -55,7 +57,7 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
         .await?;
     app.load_directory().await?;
     let url = format!("http://{address}/webhooks/stripe/{}", connected.endpoint_id);
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().timeout(DELIVERY_TIMEOUT).build()?;
     let mut sent = 0;
     for event in events::events(vendor.created_at) {
         let id = event["id"].as_str().context("an event has an id")?;

@@ -1,5 +1,7 @@
 //! The real binary as a process of its own, through its public doors: what a stranger would try.
 
+#![expect(clippy::unwrap_used, reason = "a failed call of a test's own helper is a failed test")]
+
 #[path = "it/bad_input.rs"]
 mod bad_input;
 #[path = "it/decisions.rs"]

@@ -3,7 +3,7 @@
 use crate::state::StoreState;
 use domain::decision::Decision;
 use domain::fact::Alias;
-use domain::fold::{self, Counters, Effects, Event, Outcome, Place};
+use domain::fold::{self, Counters, Effects, Event, Fanout, Outcome, Place};
 use domain::ids::*;
 use domain::story::Scope;
 use domain::target::StateError;
@@ -343,15 +343,25 @@ impl<'a, 'b> Batch<'a, 'b> {
             }
             let (outcome, again) =
                 self.fold_delivery(place, &record, delivery, None, Some(offset), effects.counters)?;
-            effects.counters = again.counters;
             effects.resolved.push((offset, outcome));
-            effects.lines.extend(again.lines);
-            effects.rows.extend(again.rows);
-            effects.questions.extend(again.questions);
-            effects.resolved.extend(again.resolved);
+            let mut rest = merge_effects(effects, again);
+            while let Some(fanout) = rest {
+                let more = fold::continue_fanout(self.state, place, fanout, effects.counters)?;
+                rest = merge_effects(effects, more);
+            }
         }
         Ok(())
     }
+}
+
+/// Adds what folding again led to; returns what is left to touch.
+fn merge_effects(effects: &mut Effects, again: Effects) -> Option<Fanout> {
+    effects.counters = again.counters;
+    effects.lines.extend(again.lines);
+    effects.rows.extend(again.rows);
+    effects.questions.extend(again.questions);
+    effects.resolved.extend(again.resolved);
+    again.fanout
 }
 
 fn prepare(stored: StoredRecord) -> Prepared {

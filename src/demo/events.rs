@@ -103,7 +103,7 @@ fn redemption(n: usize, now: i64, all: &mut Vec<Value>) {
     };
     all.push(renewal.event(None));
     if n % 11 == 4 {
-        all.push(first.refund(at + 4 * DAY, if n % 2 == 0 { price - off } else { (price - off) / 2 }));
+        all.push(first.refund(at + 4 * DAY, if n.is_multiple_of(2) { price - off } else { (price - off) / 2 }));
     }
     if n == 9 {
         all.extend(first.dispute(at + 9 * DAY));
@@ -166,7 +166,7 @@ impl Invoice {
 /// Purchases that no affiliate brought: without a code, and some with the house's own.
 fn one_time_sale(n: usize, now: i64) -> Value {
     let at = now - draw(n + 2_000, 58 * 24) * HOUR - draw(n + 3_000, 3_000);
-    let house = n % 5 == 0;
+    let house = n.is_multiple_of(5);
     let (price, off) = (7_900, if house { 2_370 } else { 0 });
     let discounts = if house { json!([{"coupon": "BF_30", "promotion_code": "promo_demo_house"}]) } else { json!([]) };
     let object = json!({

@@ -138,6 +138,7 @@ impl Vendor {
 }
 
 /// Unix seconds.
+#[expect(clippy::disallowed_methods, reason = "signatures are made now")]
 pub fn seconds_now() -> i64 {
     jiff::Timestamp::now().as_second()
 }

@@ -133,6 +133,11 @@ fn describe(
     } else {
         describe_attribution(ledger, found, decoded, members)?;
     }
+    if found.listed.reason == "unknown_account" {
+        // A receipt is kept, nothing was done with it.
+        members.insert("action".into(), json!(Action::Ignore.name()));
+        flags.push("unknown_account".to_owned());
+    }
     flags.sort();
     flags.dedup();
     members.insert("flags".into(), json!(flags));

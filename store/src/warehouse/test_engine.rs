@@ -4,8 +4,8 @@
 //! outlasts every test. Included by path where it is needed.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Where the engine listens and what opens it.
@@ -34,7 +34,8 @@ pub fn test_engine() -> &'static TestEngine {
                 // The process ends either way; what matters is that the engine's threads are gone.
                 let _ = engine.shutdown().await;
             });
-            EXIT.done.store(true, Ordering::SeqCst);
+            *EXIT.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            EXIT.told.notify_all();
         });
         started.recv().expect("the engine starts; fetch it with scripts/fetch-engine.sh if it is missing")
     })
@@ -43,22 +44,20 @@ pub fn test_engine() -> &'static TestEngine {
 /// How the end of the process reaches the engine's thread and back.
 struct Exit {
     wanted: tokio::sync::Notify,
-    done: AtomicBool,
+    done: Mutex<bool>,
+    told: Condvar,
 }
 
-static EXIT: Exit = Exit { wanted: tokio::sync::Notify::const_new(), done: AtomicBool::new(false) };
+static EXIT: Exit = Exit { wanted: tokio::sync::Notify::const_new(), done: Mutex::new(false), told: Condvar::new() };
 
 /// The library's own destructors crash now and then when its threads still run, so the engine is
 /// shut down before them.
 fn shut_down_at_exit() {
     extern "C" fn shut_down() {
         EXIT.wanted.notify_one();
-        for _ in 0..1_000 {
-            if EXIT.done.load(Ordering::SeqCst) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let done = EXIT.done.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ten seconds are the engine's own limit; after them the process ends as it may.
+        drop(EXIT.told.wait_timeout_while(done, Duration::from_secs(10), |done| !*done));
     }
     // SAFETY: `shut_down` is a plain function that unwinds nowhere; it is registered after the
     // library was loaded, so it runs before the library's destructors.

@@ -56,6 +56,10 @@ export class Product {
     const child = spawn(BINARY, ['run'], { cwd: REPOSITORY, env: environment(settings), stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     this.#log = ''
+    // If the test itself falls over, nothing is left running.
+    const endChild = () => child.kill('SIGKILL')
+    process.once('exit', endChild)
+    child.once('exit', () => process.off('exit', endChild))
     this.openUrl = await this.#printedUrl(child)
     this.port = Number(new URL(this.openUrl).port)
     return this
@@ -118,7 +122,8 @@ export class Product {
       env: environment({ DATA_DIR: this.folder }),
       timeout: COMMAND_WITHIN_MS,
     })
-    pending.child.stdin.end(input)
+    // A command that reads no input may be over before there is any; whether it worked says its exit code.
+    pending.child.stdin.on('error', () => {}).end(input)
     return (await pending).stdout
   }
 

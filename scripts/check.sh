@@ -42,7 +42,7 @@ scripts() {
 }
 
 documentation() {
-    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items
+    RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --workspace --no-deps --locked --document-private-items
 }
 
 bash scripts/setup.sh check

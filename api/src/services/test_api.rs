@@ -5,7 +5,7 @@ use crate::json::{BudgetLimits, JsonApi, router};
 use crate::model::Watermark;
 use crate::services::query_cache::{CacheLimits, QueryCache};
 use crate::services::sources::*;
-use crate::services::test_engine::{fresh_database, test_engine};
+use crate::services::test_engine::{TestEngine, fresh_database, test_engine};
 use crate::services::test_scope::{control_store, scope_in};
 use crate::services::{ControlNames, ReportSources, Reports};
 use async_trait::async_trait;
@@ -101,6 +101,7 @@ pub(crate) struct TestApi {
     doubles: Arc<Doubles>,
     router: Router,
     _folder: tempfile::TempDir,
+    _engine: TestEngine,
 }
 
 impl TestApi {
@@ -136,7 +137,7 @@ impl TestApi {
         });
         let json_api = JsonApi::new(reports.clone(), doubles.clone(), names, limits);
         let router = router(Arc::new(json_api));
-        TestApi { reports, cache, control, warehouse, doubles, router, _folder: folder }
+        TestApi { reports, cache, control, warehouse, doubles, router, _folder: folder, _engine: engine }
     }
 
     /// A vendor in Berlin with an affiliate `aff_maya` of the code MAYA20 and `aff_leo` of LEO50.

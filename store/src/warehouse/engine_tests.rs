@@ -1,7 +1,7 @@
 //! The queries on the real engine.
 
 use super::queries::*;
-use super::test_engine::{fresh_database, test_engine};
+use super::test_engine::{TestEngine, fresh_database, test_engine};
 use super::*;
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Mode, PurchaseId, Timestamp, VendorId};
 use domain::line::{Amounts, LedgerLine, LineKind, PurchaseOutcome, PurchaseRow};
@@ -15,7 +15,21 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const MONTH_END: i64 = 1_793_487_600_000;
 const PARTITION: u16 = 3;
 
-async fn empty_warehouse() -> Warehouse {
+/// A warehouse, and the hold on its engine.
+struct Lent {
+    warehouse: Warehouse,
+    _engine: TestEngine,
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Warehouse;
+
+    fn deref(&self) -> &Warehouse {
+        &self.warehouse
+    }
+}
+
+async fn empty_warehouse() -> Lent {
     let engine = test_engine();
     let warehouse = Warehouse::new(WarehouseConfig {
         url: engine.url.clone(),
@@ -26,7 +40,7 @@ async fn empty_warehouse() -> Warehouse {
         insert_timeout: Duration::from_secs(20),
     });
     warehouse.migrate().await.unwrap();
-    warehouse
+    Lent { warehouse, _engine: engine }
 }
 
 fn line(src_off: u64, ord: u32, kind: LineKind, occurred_at: i64) -> LedgerLine {

@@ -1,14 +1,17 @@
-//! The embedded engine for tests: one per test process, a database of its own per test.
+//! The embedded engine for tests: at most one per test process, a database of its own per test.
 //!
-//! A process can open one storage folder, so the engine lives on a runtime of its own that
-//! outlasts every test. Included by path where it is needed.
+//! A process can open one storage folder, so tests share an engine. It is shut down when the last
+//! of them lets go of it: the library's own destructors crash now and then when a process ends
+//! while its threads run. Included by path where it is needed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
-/// Where the engine listens and what opens it.
+/// Where the engine listens and what opens it. The engine runs while somebody holds one of these.
 pub struct TestEngine {
     /// Its address.
     pub url: String,
@@ -16,52 +19,54 @@ pub struct TestEngine {
     pub key: String,
 }
 
-/// The engine of this test process, started when first asked for.
-pub fn test_engine() -> &'static TestEngine {
-    static ENGINE: OnceLock<TestEngine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        let (report, started) = std::sync::mpsc::sync_channel(1);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime for the engine");
-            runtime.block_on(async {
-                let engine = engine::Engine::start(config())
-                    .await
-                    .unwrap_or_else(|error| panic!("the engine does not start: {error}"));
-                let reached = TestEngine { url: engine.url().to_owned(), key: engine.key().to_owned() };
-                shut_down_at_exit();
-                report.send(reached).expect("the test waits");
-                EXIT.wanted.notified().await;
-                // The process ends either way; what matters is that the engine's threads are gone.
-                let _ = engine.shutdown().await;
-            });
-            *EXIT.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
-            EXIT.told.notify_all();
-        });
-        started.recv().expect("the engine starts; fetch it with scripts/fetch-engine.sh if it is missing")
-    })
+struct Running {
+    users: usize,
+    url: String,
+    key: String,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
-/// How the end of the process reaches the engine's thread and back.
-struct Exit {
-    wanted: tokio::sync::Notify,
-    done: Mutex<bool>,
-    told: Condvar,
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+
+/// The engine of this test process, started when nobody uses one.
+pub fn test_engine() -> TestEngine {
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let engine = running.get_or_insert_with(start);
+    engine.users += 1;
+    TestEngine { url: engine.url.clone(), key: engine.key.clone() }
 }
 
-static EXIT: Exit = Exit { wanted: tokio::sync::Notify::const_new(), done: Mutex::new(false), told: Condvar::new() };
-
-/// The library's own destructors crash now and then when its threads still run, so the engine is
-/// shut down before them.
-fn shut_down_at_exit() {
-    extern "C" fn shut_down() {
-        EXIT.wanted.notify_one();
-        let done = EXIT.done.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ten seconds are the engine's own limit; after them the process ends as it may.
-        drop(EXIT.told.wait_timeout_while(done, Duration::from_secs(10), |done| !*done));
+impl Drop for TestEngine {
+    fn drop(&mut self) {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = running.as_mut() {
+            engine.users -= 1;
+        }
+        // The lock is held until it is down: the storage folder can only be opened again then.
+        if let Some(engine) = running.take_if(|engine| engine.users == 0) {
+            let _ = engine.stop.send(());
+            let _ = engine.thread.join();
+        }
     }
-    // SAFETY: `shut_down` is a plain function that unwinds nowhere; it is registered after the
-    // library was loaded, so it runs before the library's destructors.
-    unsafe { libc::atexit(shut_down) };
+}
+
+fn start() -> Running {
+    let (report, started) = std::sync::mpsc::sync_channel(1);
+    let (stop, stopped) = oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime for the engine");
+        runtime.block_on(async {
+            let engine = engine::Engine::start(config())
+                .await
+                .unwrap_or_else(|error| panic!("the engine does not start: {error}"));
+            report.send((engine.url().to_owned(), engine.key().to_owned())).expect("the test waits");
+            let _ = stopped.await;
+            engine.shutdown().await.unwrap_or_else(|error| panic!("the engine does not stop: {error}"));
+        });
+    });
+    let (url, key) = started.recv().expect("the engine starts; fetch it with scripts/fetch-engine.sh if it is missing");
+    Running { users: 0, url, key, stop, thread }
 }
 
 /// A name that no other test of this process uses.

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, Session};
+use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, NewVendor, Session};
 use store::fold_store::{Activity, FoldStore};
 use store::scope::TenantScope;
 use store::secrets::SecretText;
@@ -259,6 +259,10 @@ impl Backend for Pages {
         // Whoever may open the workspace in which the form stands may connect.
         self.scope_in(cookie, vendor, Mode::Live).await?;
         let slug = form.workspace.clone().unwrap_or_else(|| vendor.to_owned());
+        if let Some(name) = form.workspace_name {
+            let new = NewVendor { name, ..NewVendor::named(&slug) };
+            self.app.control.ensure_vendor(new, ACTOR, (self.app.clock)()).await.map_err(form_error)?;
+        }
         let request = ConnectRequest {
             vendor: slug.clone(),
             provider: domain::ids::Provider::Stripe,

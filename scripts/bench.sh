@@ -205,7 +205,13 @@ esac
 describe_machine
 for step in "${STEPS[@]}"; do
     title "$step"
-    look_whether_busy
+    look_whether_busy "before"
+    first_row=${#ROWS[@]}
     "$step"
+    # Somebody else may have begun meanwhile.
+    if [ -z "$MARK" ]; then
+        look_whether_busy "after"
+        mark_rows_from "$first_row"
+    fi
 done
 print_table

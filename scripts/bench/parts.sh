@@ -43,16 +43,25 @@ describe_machine() {
     say "machine: $MACHINE, $model; $pinned"
 }
 
-# Marks what a step measures if the machine is busy before it begins.
+# look_whether_busy WHEN: marks what a step measures if the machine is busy before or after it.
 look_whether_busy() {
     local idle
     idle=$({ head -n1 /proc/stat && sleep 2 && head -n1 /proc/stat; } |
         awk '{ all = 0; for (i = 2; i <= 9; i++) all += $i; if (NR == 1) { a = all; f = $5 + $6 } else printf "%d", 100 * ($5 + $6 - f) / (all - a) }')
     MARK=""
     if [ "$idle" -lt 90 ]; then
-        MARK=" **(machine busy: only $idle % idle before)**"
-        say "the machine is busy ($idle % idle): the figures of this step do not count"
+        MARK=" **(machine busy: only $idle % idle $1)**"
+        say "the machine is busy ($idle % idle $1): the figures of this step do not count"
     fi
+}
+
+# mark_rows_from NUMBER: puts the mark, if there is one, on rows that are there already.
+mark_rows_from() {
+    local number
+    [ -n "$MARK" ] || return 0
+    for ((number = $1; number < ${#ROWS[@]}; number++)); do
+        ROWS[number]="${ROWS[number]}$MARK"
+    done
 }
 
 # row WHAT GOAL MEASURED COMMAND

@@ -82,7 +82,10 @@ impl DataFolder {
     /// # Errors
     /// See [`DataFolderError`].
     pub fn open(dir: &Path) -> Result<DataFolder, DataFolderError> {
-        let folder = DataFolder { dir: dir.to_path_buf() };
+        // Whatever the process does later, its data stays where it was when it started.
+        let absolute =
+            std::path::absolute(dir).map_err(|source| DataFolderError::Unusable { dir: dir.to_path_buf(), source })?;
+        let folder = DataFolder { dir: absolute };
         if DataFolder::inspect(dir)? == Found::Nothing {
             folder.make().map_err(|source| DataFolderError::Unusable { dir: dir.to_path_buf(), source })?;
         }

@@ -79,7 +79,12 @@ impl EngineConfig {
 
     /// What the library is told when it opens the folder.
     pub(crate) fn arguments(&self) -> Result<Vec<CString>, EngineError> {
-        let path = [b"--path=", self.data_dir.as_os_str().as_bytes()].concat();
+        // The engine joins a relative path onto itself and then finds none of its files.
+        let folder = std::path::absolute(&self.data_dir).map_err(|_| EngineError::BadConfig {
+            field: "data_dir",
+            problem: "it cannot be made absolute".to_owned(),
+        })?;
+        let path = [b"--path=", folder.as_os_str().as_bytes()].concat();
         let arguments = [
             b"clickhouse".to_vec(),
             path,

@@ -81,9 +81,7 @@ enum Reply {
 impl LookupWorker {
     /// Runs until stopped.
     pub async fn run(self: Arc<Self>, stop: &CancellationToken) {
-        let client =
-            reqwest::Client::builder().timeout(self.limits.timeout).redirect(reqwest::redirect::Policy::none()).build();
-        let Ok(client) = client.inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}"))
+        let Ok(client) = client(self.limits.timeout).inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}"))
         else {
             return;
         };
@@ -249,6 +247,15 @@ impl LookupWorker {
         self.log.append(NewRecord { partition: partition_of(scope.vendor), bytes: record.encode() }).await?;
         Ok(())
     }
+}
+
+/// The client for providers' interfaces: TLS by rustls against the system's certificates
+/// (`SSL_CERT_FILE` adds a private authority), and no redirects, so that a key never travels to
+/// another host.
+fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    // Fails when the process already chose a provider, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build()
 }
 
 fn default_base(provider: Provider) -> &'static str {

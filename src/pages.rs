@@ -22,37 +22,6 @@ use web::backend::*;
 const ACTOR: &str = "operator";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Event types that Stripe must send, so that nothing is missing.
-const STRIPE_TYPES: [&str; 27] = [
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.voided",
-    "invoice_payment.paid",
-    "charge.succeeded",
-    "charge.refunded",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.closed",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.discount.created",
-    "promotion_code.created",
-    "promotion_code.updated",
-    "coupon.created",
-    "coupon.updated",
-    "coupon.deleted",
-    "credit_note.created",
-    "credit_note.voided",
-];
-
 /// The services as pages need them.
 pub struct Pages {
     app: Arc<App>,
@@ -135,7 +104,7 @@ fn missing_types(connection: &ConnectionInfo, activity: &Activity) -> Vec<String
     if connection.provider != domain::ids::Provider::Stripe || activity.event_types.is_empty() {
         return Vec::new();
     }
-    STRIPE_TYPES
+    STRIPE_EVENTS
         .iter()
         .filter(|known| !activity.event_types.iter().any(|seen| seen == *known))
         .map(|known| (*known).to_owned())

@@ -81,7 +81,8 @@ enum Reply {
 impl LookupWorker {
     /// Runs until stopped.
     pub async fn run(self: Arc<Self>, stop: &CancellationToken) {
-        let Ok(client) = client(self.limits.timeout).inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}"))
+        let Ok(client) = client(self.limits.timeout)
+            .inspect_err(|error| tracing::error!(error = %error, "look-ups are off: {error}"))
         else {
             return;
         };

@@ -47,9 +47,15 @@ impl Instance {
     /// Starts in a new folder with more environment variables.
     pub async fn start_with(environment: &[(&str, &str)]) -> Instance {
         let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        Instance::start_at(folder, data_dir, environment).await
+    }
+
+    /// Starts on a data folder that is given as it is, relative or not.
+    pub async fn start_at(folder: TempDir, data_dir: PathBuf, environment: &[(&str, &str)]) -> Instance {
         let options = StartOptions {
             binary: binary(),
-            data_dir: folder.path().join("data"),
+            data_dir,
             port: 0,
             log_file: folder.path().join("output.log"),
             environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -22,6 +22,20 @@ async fn kill_and_start_again_keeps_everything() {
     assert!(it.command(&["doctor"]).await.1.contains("OK"));
 }
 
+/// The default data folder is `data` under wherever the process was started.
+#[tokio::test]
+async fn a_relative_data_folder_holds_figures_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let up: std::path::PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let relative = up.join(folder.path().strip_prefix("/").unwrap()).join("data");
+    let it = Instance::start_at(folder, relative, &[]).await;
+    let acme = it.vendor("acme", maya()).await;
+    it.deliver(&acme, &session("relative", json!({})).to_string()).await;
+    acme.settle().await;
+    let totals = acme.api.get(&["totals"], &[("group", "affiliate")]).await.unwrap();
+    assert!(totals.to_string().contains("aff_maya"), "{totals}");
+}
+
 #[tokio::test]
 async fn health_readiness_and_metrics_answer() {
     let it = Instance::start().await;

@@ -2,13 +2,13 @@
 
 use super::purchase::{find, lines_of};
 use super::{Ledger, Reached, blocking, words};
-use crate::model::{ExplainedEvent, Explanation, LineItem, PurchaseItem, WaterfallStep};
-use crate::services::Names;
+use crate::model::{ExplainedEvent, Explanation, PurchaseItem, WaterfallStep};
+use crate::services::ranges::{local_text, time_zone};
+use crate::services::{Names, line_item};
 use domain::fact::Alias;
-use domain::ids::Timestamp;
-use domain::line::LedgerLine;
 use domain::story::Component;
 use domain::target::PurchaseTarget;
+use jiff::tz::TimeZone;
 use schemas::record::{Payload, Record};
 use std::sync::Arc;
 use store::event_log::partition_of;
@@ -25,7 +25,7 @@ pub async fn explain(ledger: &Arc<Ledger>, scope: &TenantScope, name: &str) -> a
     let number = reached.number_of(purchase);
     let lines = lines_of(ledger, scope, number).await?;
     Ok(Some(Explanation {
-        purchase: item(&reached, purchase, &names),
+        purchase: item(&reached, purchase, &names, &time_zone(&names.time_zone)?),
         events: events(ledger, scope, &reached).await?,
         waterfall: waterfall(purchase),
         attribution: words::attribution(&reached, purchase),
@@ -36,14 +36,14 @@ pub async fn explain(ledger: &Arc<Ledger>, scope: &TenantScope, name: &str) -> a
     }))
 }
 
-fn item(reached: &Reached, purchase: &PurchaseTarget, names: &Names) -> PurchaseItem {
+fn item(reached: &Reached, purchase: &PurchaseTarget, names: &Names, zone: &TimeZone) -> PurchaseItem {
     let affiliate = names.affiliate(purchase.affiliate());
     let shown = purchase.attribution.shown.as_ref();
     PurchaseItem {
         purchase: reached.number_of(purchase),
         business_key: purchase.key.0.clone(),
         sale_at: purchase.sale.occurred_at,
-        sale_at_text: local_text(purchase.sale.occurred_at, &names.time_zone),
+        sale_at_text: local_text(purchase.sale.occurred_at, zone),
         outcome: purchase.outcome,
         reason: purchase.reason.clone(),
         affiliate: purchase.affiliate(),
@@ -62,13 +62,6 @@ fn item(reached: &Reached, purchase: &PurchaseTarget, names: &Names) -> Purchase
         commission: purchase.commission,
         flags: purchase.flags.iter().map(|flag| (*flag).to_owned()).collect(),
     }
-}
-
-/// `21 Nov 2026, 14:03` in a time zone; UTC if the zone is unknown.
-fn local_text(at: Timestamp, time_zone: &str) -> String {
-    let zone = jiff::tz::TimeZone::get(time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
-    jiff::Timestamp::from_millisecond(at.0)
-        .map_or_else(|_| at.0.to_string(), |instant| instant.to_zoned(zone).strftime("%-d %b %Y, %H:%M").to_string())
 }
 
 async fn events(ledger: &Arc<Ledger>, scope: &TenantScope, reached: &Reached) -> anyhow::Result<Vec<ExplainedEvent>> {
@@ -141,25 +134,5 @@ fn part_label(component: &Component) -> &'static str {
         Component::Dispute(_) => "Dispute",
         Component::CreditNote(_) => "Credit note",
         Component::Void => "Void",
-    }
-}
-
-fn line_item(line: &LedgerLine, names: &Names) -> LineItem {
-    LineItem {
-        id: format!("{}-{}-{}", line.src_part, line.src_off, line.ord),
-        kind: line.kind.name().to_owned(),
-        occurred_at: line.occurred_at,
-        booked_at: line.booked_at,
-        sale_at: line.sale_at,
-        purchase: line.purchase,
-        affiliate: names.affiliate(line.affiliate).key,
-        code: names.code(line.code),
-        currency: line.currency,
-        redemptions: line.amounts.redemptions,
-        conversions: line.amounts.conversions,
-        gross: line.amounts.gross,
-        net: line.amounts.net,
-        commission: line.amounts.commission,
-        rule_rev: line.rule_rev,
     }
 }

@@ -3,7 +3,7 @@
 use crate::model::{DateRange, ExplorerFilter, ExplorerPage, LineItem, PurchaseItem, Watermark};
 use crate::services::cursor::{read_line_place, read_purchase_place, write_line_place, write_purchase_place};
 use crate::services::names::Names;
-use crate::services::ranges::{LocalRange, moment, time_zone};
+use crate::services::ranges::{LocalRange, local_text, time_zone};
 use crate::services::reports::{Page, ReportError, Reports, position};
 use crate::services::sources::PurchaseDescription;
 use domain::ids::{AffiliateId, PurchaseId};
@@ -227,7 +227,7 @@ fn purchase_item(row: &PurchaseRow, description: PurchaseDescription, names: &Na
         purchase: row.purchase,
         business_key: description.business_key,
         sale_at: row.sale_at,
-        sale_at_text: moment(row.sale_at).to_zoned(zone.clone()).strftime("%-d %b %Y, %H:%M").to_string(),
+        sale_at_text: local_text(row.sale_at, zone),
         outcome: row.outcome,
         reason: row.reason.clone(),
         affiliate: row.affiliate,

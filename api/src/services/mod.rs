@@ -25,6 +25,7 @@ mod test_engine;
 pub(crate) mod test_scope;
 
 pub use control_names::ControlNames;
+pub(crate) use listings::line_item;
 pub use listings::{LinesFilter, LinesPage, ReportedLine};
 pub use names::Names;
 pub use query_cache::{CacheLimits, QueryCache};

@@ -63,6 +63,11 @@ pub(crate) fn moment(time: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(clamped).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
 }
 
+/// A moment as people read it: day, month, year, hour and minute, in a zone.
+pub(crate) fn local_text(time: Timestamp, zone: &TimeZone) -> String {
+    moment(time).to_zoned(zone.clone()).strftime("%-d %b %Y, %H:%M").to_string()
+}
+
 /// The local day of a moment, moved into the days that a range may hold.
 pub fn local_day(time: Timestamp, zone: &TimeZone) -> Date {
     moment(time).to_zoned(zone.clone()).date().clamp(FIRST_DAY, LAST_DAY)

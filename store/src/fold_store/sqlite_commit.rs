@@ -172,7 +172,7 @@ fn write_activity(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), 
 }
 
 fn write_questions(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
-    // A question that was refused is asked again when another story needs it.
+    // Asked once per account and mode, whatever came of it: an answer holds for every story.
     let mut ask = transaction.prepare_cached(
         "insert into questions (vendor, connection, livemode, provider, request, about, state) values (?1, ?2, ?3, ?4, ?5, ?6, 'open')
          on conflict (connection, livemode, request) do nothing",

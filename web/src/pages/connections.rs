@@ -3,7 +3,7 @@
 use super::connect_form::TypedForm;
 use super::{Asked, given};
 use crate::App;
-use crate::backend::{ConnectionView, FieldError, FormError, VendorView};
+use crate::backend::{ConnectionView, FieldError, FormError, STRIPE_EVENTS, VendorView};
 use crate::error::PageError;
 use crate::layout::{Layout, Section};
 use crate::links::Link;
@@ -22,37 +22,6 @@ use serde::Deserialize;
 
 /// Largest form, in bytes.
 const MAX_FORM_BYTES: usize = 16 * 1024;
-
-/// What Stripe has to send, in the order of its own list.
-const STRIPE_EVENTS: [&str; 27] = [
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.voided",
-    "invoice_payment.paid",
-    "charge.succeeded",
-    "charge.refunded",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.closed",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.discount.created",
-    "promotion_code.created",
-    "promotion_code.updated",
-    "coupon.created",
-    "coupon.updated",
-    "coupon.deleted",
-    "credit_note.created",
-    "credit_note.voided",
-];
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/{vendor}/connections", get(show).post(connect)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))

@@ -3,13 +3,13 @@
 use crate::clock::system_clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
-use crate::engine_library;
+use crate::embedded_engine;
 use anyhow::Context;
 use api::ledger::{Ledger, SharedLedger};
 use api::model::Watermark;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
 use domain::ids::{PARTITIONS, VendorId};
-use engine::{Engine, EngineConfig};
+use engine::Engine;
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
 use ingest::limits::{LimitSettings, Limits};
 use ingest::malformed::MalformedList;
@@ -19,7 +19,6 @@ use ingest::signature::Secret;
 use processor::worker::{Alarms, check_continuity};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use store::control::{ControlStore, SqliteControlStore};
@@ -234,7 +233,7 @@ async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<
     };
     let mut engine = None;
     if settings.embedded {
-        let started = Engine::start(engine_config(config, folder)?).await?;
+        let started = embedded_engine::start(config, folder, embedded_engine::own_use()?).await?;
         target.url = started.url().to_owned();
         target.key = started.key().to_owned();
         target.user = "default".to_owned();
@@ -260,35 +259,6 @@ async fn refuse_emptied_warehouse(warehouse: &Warehouse, fold: &dyn FoldStore) -
          backup, or move fold.db away too: both are built again from the log"
     );
     Ok(())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the wiring hands the environment and randomness to what takes them as arguments"
-)]
-fn engine_config(config: &Config, folder: &DataFolder) -> anyhow::Result<EngineConfig> {
-    let settings = &config.warehouse;
-    let library = engine_library::find(&engine_library::Search {
-        configured: settings.library.clone(),
-        engine_dir: std::env::var_os("AFFILITRACK_ENGINE_DIR").map(PathBuf::from),
-        binary: std::env::current_exe().ok(),
-        working_dir: std::env::current_dir().unwrap_or_default(),
-    })
-    .map_err(anyhow::Error::msg)?;
-    let mut key = [0_u8; 24];
-    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness for the engine's key: {error}"))?;
-    Ok(EngineConfig {
-        library,
-        data_dir: folder.warehouse(),
-        database: settings.database.clone(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        max_memory_bytes: settings.max_memory_mb << 20,
-        mark_cache_bytes: 64 << 20,
-        connections: settings.connections,
-        max_waiting: 512,
-        query_timeout: Duration::from_secs(settings.query_timeout_s),
-        key: hex::encode(key),
-    })
 }
 
 fn edge(config: &Config, log: Arc<LocalLog>, directory: Arc<EndpointDirectory>, clock: Clock) -> Edge {

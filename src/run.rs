@@ -25,11 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Starts everything, prints the address, and runs until it is told to stop.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let format = match config.telemetry.format {
-        LogFormat::Json => telemetry::logs::LogFormat::Json,
-        LogFormat::Text => telemetry::logs::LogFormat::Human,
-    };
-    telemetry::logs::init(format, &config.telemetry.filter)?;
+    start_telemetry(&config)?;
     let metrics = Arc::new(Metrics::install()?);
     let listener = listen(config.server.listen).await?;
     let address = listener.local_addr()?;
@@ -47,6 +43,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     start_demo(&app, &lifecycle, address);
     wait_for_end(&lifecycle).await?;
     stop(engine, &lifecycle).await
+}
+
+/// Log lines as configured.
+pub fn start_telemetry(config: &Config) -> anyhow::Result<()> {
+    let format = match config.telemetry.format {
+        LogFormat::Json => telemetry::logs::LogFormat::Json,
+        LogFormat::Text => telemetry::logs::LogFormat::Human,
+    };
+    telemetry::logs::init(format, &config.telemetry.filter)?;
+    Ok(())
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -203,11 +209,20 @@ fn start_demo(app: &Arc<App>, lifecycle: &Lifecycle, address: SocketAddr) {
     });
 }
 
-async fn wait_for_end(lifecycle: &Lifecycle) -> anyhow::Result<()> {
+/// Resolves when a person or a supervisor asks the process to stop.
+pub async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => tracing::info!("asked to stop"),
-        _ = terminate.recv() => tracing::info!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("asked to stop");
+    Ok(())
+}
+
+async fn wait_for_end(lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    tokio::select! {
+        asked = stop_signal() => asked?,
         reason = lifecycle.shutdown_requested() => tracing::error!("stopping: {reason}"),
     }
     Ok(())

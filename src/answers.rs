@@ -1,6 +1,6 @@
 //! Which part of an answer may be kept, by the question.
 
-use crate::app::HashKeys;
+use crate::directory_loader::HashKeys;
 use domain::ids::{Provider, VendorId};
 use ingest::minimise::{AnswerKind, Minimiser};
 use processor::lookups::MinimiseAnswer;

@@ -3,6 +3,7 @@
 use crate::clock::system_clock;
 use crate::config::Config;
 use crate::data_folder::DataFolder;
+use crate::directory_loader::{DirectoryLoader, HashKeys};
 use crate::embedded_engine;
 use anyhow::Context;
 use api::ledger::{Ledger, SharedLedger};
@@ -10,16 +11,14 @@ use api::model::Watermark;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
 use domain::ids::{PARTITIONS, VendorId};
 use engine::Engine;
-use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
+use ingest::directory::EndpointDirectory;
 use ingest::limits::{LimitSettings, Limits};
 use ingest::malformed::MalformedList;
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances};
-use ingest::signature::Secret;
 use processor::worker::{Alarms, check_continuity};
-use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use store::control::{ControlStore, SqliteControlStore};
 use store::event_log::{EventLog, partition_of};
@@ -34,9 +33,6 @@ use tokio::sync::Notify;
 pub const GENERATION: u16 = 1;
 /// The longest an insert may take before its result is called unknown.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Per-vendor keys under which e-mail addresses are hashed, as the directory last said.
-pub type HashKeys = RwLock<HashMap<VendorId, HashKey>>;
 
 /// Everything that the parts of the process share.
 pub struct App {
@@ -66,9 +62,8 @@ pub struct App {
     pub edge: Arc<Edge>,
     /// Endpoints in memory.
     pub directory: Arc<EndpointDirectory>,
-    /// Up to which change of the control store the endpoints were read; held while reading, so
-    /// that an older reading never replaces a newer one.
-    directory_version: tokio::sync::Mutex<Option<u64>>,
+    /// Keeps endpoints and hash keys in memory true.
+    pub loader: Arc<DirectoryLoader>,
     /// Hash keys in memory.
     pub hash_keys: Arc<HashKeys>,
     /// Partitions that stopped.
@@ -137,6 +132,8 @@ impl App {
             clock: clock.clone(),
         });
         let directory = Arc::new(EndpointDirectory::new());
+        let hash_keys: Arc<HashKeys> = Arc::default();
+        let loader = Arc::new(DirectoryLoader::new(control.clone(), directory.clone(), hash_keys.clone()));
         let edge = Arc::new(edge(&config, log.clone(), directory.clone(), clock.clone()));
         let app = App {
             config,
@@ -152,8 +149,8 @@ impl App {
             reports,
             edge,
             directory,
-            directory_version: tokio::sync::Mutex::default(),
-            hash_keys: Arc::default(),
+            loader,
+            hash_keys,
             alarms: Arc::default(),
             committed: Arc::default(),
             asked: Arc::default(),
@@ -163,30 +160,9 @@ impl App {
     }
 
     /// Reads endpoints, secrets and hash keys into memory, unless they were read since the last
-    /// change. When it returns, every change made before the call is known to the edge.
+    /// change. When it returns, every change made before the call is known to this process's edge.
     pub async fn load_directory(&self) -> anyhow::Result<()> {
-        let changed = self.control.changed();
-        let wanted = *changed.borrow();
-        let mut loaded = self.directory_version.lock().await;
-        if loaded.is_some_and(|version| version >= wanted) {
-            return Ok(());
-        }
-        let version = *changed.borrow();
-        let entries = self.control.endpoint_directory().await?;
-        let keys = entries.iter().map(|entry| (entry.vendor, HashKey(entry.hash_key.0))).collect();
-        *self.hash_keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
-        let endpoints = entries.into_iter().map(|entry| Endpoint {
-            id: entry.endpoint_id,
-            vendor: entry.vendor,
-            connection: entry.connection,
-            provider: entry.provider,
-            mode_hint: entry.mode_hint,
-            secrets: entry.secrets.iter().map(|secret| Secret::new(secret.expose())).collect(),
-            hash_key: HashKey(entry.hash_key.0),
-        });
-        self.directory.replace(endpoints.collect());
-        *loaded = Some(version);
-        Ok(())
+        self.loader.load().await
     }
 
     /// The log as a port.

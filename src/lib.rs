@@ -13,6 +13,7 @@ pub mod commands;
 pub mod config;
 pub mod data_folder;
 pub mod demo;
+pub mod directory_loader;
 pub mod doctor;
 pub mod embedded_engine;
 pub mod engine_library;

@@ -43,6 +43,9 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Run(_) => run::run(config).await,
+            Command::Ingest(_) | Command::Process(_) | Command::Serve(_) | Command::Migrate => {
+                anyhow::bail!("not wired yet")
+            }
             Command::Warehouse(arguments) => warehouse_role::run(&config, arguments.listen).await,
             Command::Connect(arguments) => commands::connect(&socket, arguments).await,
             Command::Decide(arguments) => commands::decide(&socket, arguments).await,

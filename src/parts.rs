@@ -66,8 +66,8 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
         writer: WRITER.to_owned(),
     };
     spawn(lifecycle.register("deadlines", BUDGET), async move |stop| timer.run(&stop).await);
-    let shared = app.clone();
-    spawn(lifecycle.register("directory", BUDGET), async move |stop| reload_directory(&shared, &stop).await);
+    let loader = app.loader.clone();
+    spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
 }
 
 fn start_fold(app: &Arc<App>, component: Component) {
@@ -111,18 +111,4 @@ fn start_lookups(app: &Arc<App>, component: Component) {
         },
     });
     spawn(component, async move |stop| worker.run(&stop).await);
-}
-
-/// The edge learns of a new connection or secret at once.
-async fn reload_directory(app: &App, stop: &CancellationToken) {
-    let mut changed = app.control.changed();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            seen = changed.changed() => if seen.is_err() { return },
-        }
-        if let Err(error) = app.load_directory().await {
-            tracing::error!(error = %error, "endpoints could not be read again: {error:#}");
-        }
-    }
 }

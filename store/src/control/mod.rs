@@ -5,13 +5,17 @@
 //! outbox rows in order, appends them and marks them sent.
 
 mod access;
+mod backend;
 mod connections;
+mod database;
 mod decide;
 pub mod input;
 mod model;
 mod reading;
 mod resolve;
+mod sealer;
 mod sqlite_store;
+mod store;
 mod upkeep;
 mod vendors;
 
@@ -22,6 +26,7 @@ mod conformance_decisions;
 
 pub use model::*;
 pub use sqlite_store::SqliteControlStore;
+pub use store::ControlStoreOn;
 
 use crate::scope::TenantScope;
 use crate::secrets::{MasterKeys, SecretError, SecretText};

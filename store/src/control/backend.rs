@@ -4,6 +4,7 @@
 use super::database::Database;
 use super::{ControlResult, VendorId};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// Which rows a transaction may touch. SQLite takes the word of the statements for it; Postgres holds them to it.
@@ -52,33 +53,54 @@ pub(super) trait Backend: Send + Sync {
     /// Where changes are announced.
     fn signals(&self) -> &Signals;
 
-    /// Whether this process is the one whose relay may take decisions now.
+    /// Whether this process is the one whose relay may take decisions now. Asking keeps the right.
     fn may_relay(&self) -> impl Future<Output = ControlResult<bool>> + Send;
 
-    /// Makes sure that what was deleted cannot be read from the files.
+    /// Makes sure that what was deleted cannot be read from the files, where the database lets us.
     fn overwrite_deleted(&self) -> impl Future<Output = ControlResult<()>> + Send;
+}
+
+/// How often the directory and the decisions changed since the store was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Versions {
+    pub(super) directory: u64,
+    pub(super) decisions: u64,
 }
 
 /// Announces changes inside this process.
 pub(super) struct Signals {
     changed: watch::Sender<u64>,
+    decisions: AtomicU64,
     pending: Notify,
 }
 
 impl Signals {
     /// What an earlier process left in the outbox must not wait for the next decision, so the relay is woken once.
-    pub(super) fn new(version: u64) -> Signals {
+    pub(super) fn new(versions: Versions) -> Signals {
         let pending = Notify::new();
         pending.notify_one();
-        Signals { changed: watch::Sender::new(version), pending }
+        Signals {
+            changed: watch::Sender::new(versions.directory),
+            decisions: AtomicU64::new(versions.decisions),
+            pending,
+        }
     }
 
-    /// Tells whom a committed change concerns.
+    /// Tells whom a change concerns that only this process knows of.
     pub(super) fn tell(&self, tells: Tells) {
-        if tells.directory {
-            self.changed.send_modify(|version| *version += 1);
-        }
-        if tells.decisions {
+        let directory = *self.changed.borrow() + u64::from(tells.directory);
+        let decisions = self.decisions.load(Ordering::Relaxed) + u64::from(tells.decisions);
+        self.saw(Versions { directory, decisions });
+    }
+
+    /// Tells of what is newer than what was seen before. Called by whoever wrote and by whoever looks, in any order.
+    pub(super) fn saw(&self, versions: Versions) {
+        self.changed.send_if_modified(|seen| {
+            let newer = versions.directory > *seen;
+            *seen = versions.directory.max(*seen);
+            newer
+        });
+        if self.decisions.fetch_max(versions.decisions, Ordering::Relaxed) < versions.decisions {
             self.pending.notify_one();
         }
     }

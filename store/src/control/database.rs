@@ -2,7 +2,8 @@
 //!
 //! Each statement is written once, in the SQL that SQLite and Postgres share: numbered placeholders (`?1`),
 //! `on conflict ... do update`, `returning`, a name for every subquery, and no function that only one of them has
-//! (`max(a, b)`, `datetime()`). There are three types: integers of 64 bits (a flag is 0 or 1, a time is milliseconds),
+//! (`max(a, b)`, `datetime()`). A value that may be absent is compared before it is asked for (`id = ?2 or ?2 is null`):
+//! Postgres takes its type from the first place. There are three types: integers of 64 bits (a flag is 0 or 1, a time is milliseconds),
 //! text, and bytes.
 
 mod postgres;
@@ -259,9 +260,9 @@ fn refused(sql: &str, message: String) -> DatabaseError {
     DatabaseError::Refused { statement: shortened(sql), message }
 }
 
-/// Placeholders of a list of `count` values, the first being `?first`.
-pub(super) fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
+/// Placeholders of a list of `count` values, from `?1`.
+pub(super) fn placeholders(count: usize) -> String {
+    (1..=count).map(|number| format!("?{number}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -290,6 +291,6 @@ mod tests {
     #[test]
     fn a_long_statement_is_shortened() {
         assert_eq!(shortened(&"é".repeat(200)).chars().count(), MAX_SHOWN_CHARACTERS + 3);
-        assert_eq!(placeholders(2, 3), "?2, ?3, ?4");
+        assert_eq!(placeholders(3), "?1, ?2, ?3");
     }
 }

@@ -10,7 +10,7 @@ use domain::ids::{Timestamp, VendorId};
 /// One transaction's worth of outbox rows.
 const MAX_PENDING: usize = 10_000;
 /// How many rows one statement removes.
-const MAX_MARKED: usize = 500;
+const MAX_MARKED: usize = 512;
 
 /// Writes decisions with the vendor's next sequence numbers.
 pub(super) fn decide(
@@ -101,8 +101,12 @@ pub(super) fn pending_count(database: &dyn Database, vendor: VendorId) -> Contro
 /// may say it twice.
 pub(super) fn mark_sent(database: &dyn Database, ids: &[u64]) -> ControlResult<()> {
     for ids in ids.chunks(MAX_MARKED) {
-        let values: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
-        let sql = format!("delete from decision_outbox where id in ({})", placeholders(1, ids.len()));
+        let Some(last) = ids.last() else { continue };
+        // Filled up with the last one, so that a few statements serve every length.
+        let size = ids.len().next_power_of_two();
+        let values: Vec<Value<'_>> =
+            ids.iter().chain(std::iter::repeat(last)).take(size).map(|id| Value::from(*id)).collect();
+        let sql = format!("delete from decision_outbox where id in ({})", placeholders(size));
         database.execute(&sql, &values)?;
     }
     Ok(())

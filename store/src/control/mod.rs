@@ -11,6 +11,7 @@ mod database;
 mod decide;
 pub mod input;
 mod model;
+mod postgres_store;
 mod reading;
 mod resolve;
 mod sealer;
@@ -23,8 +24,13 @@ mod vendors;
 mod conformance;
 #[cfg(test)]
 mod conformance_decisions;
+#[cfg(test)]
+mod postgres_tests;
+#[cfg(test)]
+mod test_places;
 
 pub use model::*;
+pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
 

@@ -37,7 +37,7 @@ pub(super) fn affiliates(database: &dyn Database, scope: &TenantScope) -> Contro
         })
     };
     let rows = database.query(
-        "select id, key, name, suspended_at from affiliates where vendor = ?1 and (?2 is null or id = ?2) order by key",
+        "select id, key, name, suspended_at from affiliates where vendor = ?1 and (id = ?2 or ?2 is null) order by key",
         values![scope.vendor().0, only_affiliate(scope)],
     )?;
     Ok(rows.into_iter().map(from_row).collect::<DatabaseResult<_>>()?)
@@ -58,7 +58,7 @@ pub(super) fn codes(database: &dyn Database, scope: &TenantScope) -> ControlResu
              (select mappings.affiliate from mappings
               where mappings.vendor = codes.vendor and mappings.code = codes.id order by mappings.seq desc limit 1) as owner
            from codes where codes.vendor = ?1) as owned
-         where ?2 is null or owner = ?2 order by text, id",
+         where owner = ?2 or ?2 is null order by text, id",
         values![scope.vendor().0, only_affiliate(scope)],
     )?;
     Ok(rows.into_iter().map(from_row).collect::<DatabaseResult<_>>()?)

@@ -397,6 +397,10 @@ pub(super) fn checked_text(field: &str, text: &str, max_characters: usize) -> Co
     if text.is_empty() {
         return Err(ControlError::invalid(field, "is blank"));
     }
+    if text.contains('\0') {
+        // Postgres cannot store it, and no person types it.
+        return Err(ControlError::invalid(field, "has a NUL character in it"));
+    }
     let count = text.chars().count();
     if count > max_characters {
         return Err(ControlError::invalid(field, format!("has {count} characters; the limit is {max_characters}")));

@@ -1,6 +1,6 @@
 //! The control store in one SQLite file: one writing connection, a few reading ones.
 
-use super::backend::{Backend, Reach, Signals, Tells};
+use super::backend::{Backend, Reach, Signals, Tells, Versions};
 use super::database::{Database, SqliteDatabase};
 use super::store::ControlStoreOn;
 use super::{ControlResult, MasterKeys};
@@ -24,7 +24,7 @@ const READERS: usize = 4;
 pub struct SqliteBackend {
     writer: Arc<Mutex<Connection>>,
     readers: Arc<Readers>,
-    signals: Signals,
+    signals: Arc<Signals>,
 }
 
 /// The control store on SQLite.
@@ -37,7 +37,7 @@ impl SqliteControlStore {
         let backend = SqliteBackend {
             writer: Arc::new(Mutex::new(writer)),
             readers: Readers::new(path, READERS),
-            signals: Signals::new(0),
+            signals: Arc::new(Signals::new(Versions::default())),
         };
         Ok(ControlStoreOn::new(backend, keys, random))
     }
@@ -59,17 +59,16 @@ impl Backend for SqliteBackend {
         write: impl FnOnce(&dyn Database) -> ControlResult<T> + Send + 'static,
     ) -> ControlResult<T> {
         let mut connection = Arc::clone(&self.writer).lock_owned().await;
+        let signals = Arc::clone(&self.signals);
         let task = tokio::task::spawn_blocking(move || {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let result = write(&SqliteDatabase(&transaction))?;
             transaction.commit()?;
+            // Still holding the one writing connection, so that changes are told one after another.
+            signals.tell(tells);
             Ok(result)
         });
-        let result = task.await.map_err(anyhow::Error::from)?;
-        if result.is_ok() {
-            self.signals.tell(tells);
-        }
-        result
+        task.await.map_err(anyhow::Error::from)?
     }
 
     fn signals(&self) -> &Signals {

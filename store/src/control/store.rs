@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// The control store on one kind of database.
 pub struct ControlStoreOn<B> {
-    backend: B,
+    pub(super) backend: B,
     keys: RwLock<MasterKeys>,
     random: Arc<FillRandom>,
 }

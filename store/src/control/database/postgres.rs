@@ -1,31 +1,32 @@
 //! Statements on Postgres.
 
 use super::{Cell, Database, DatabaseError, DatabaseResult, Kind, Row, Value, refused, shortened};
-use postgres::Transaction;
+use crate::postgres::PostgresConnection;
 use postgres::types::{ToSql, Type};
 use std::cell::RefCell;
 use std::sync::Arc;
 
 /// A transaction of a Postgres connection.
-pub(in crate::control) struct PostgresDatabase<'a, 'c>(RefCell<&'a mut Transaction<'c>>);
+pub(in crate::control) struct PostgresDatabase<'a>(RefCell<&'a mut PostgresConnection>);
 
-impl<'a, 'c> PostgresDatabase<'a, 'c> {
-    /// Statements on this transaction. Whoever began it ends it.
-    pub(in crate::control) fn new(transaction: &'a mut Transaction<'c>) -> PostgresDatabase<'a, 'c> {
-        PostgresDatabase(RefCell::new(transaction))
+impl<'a> PostgresDatabase<'a> {
+    /// Statements of the transaction that is open on this connection. Whoever began it ends it.
+    pub(in crate::control) fn new(connection: &'a mut PostgresConnection) -> PostgresDatabase<'a> {
+        PostgresDatabase(RefCell::new(connection))
     }
 }
 
-impl Database for PostgresDatabase<'_, '_> {
+impl Database for PostgresDatabase<'_> {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> DatabaseResult<u64> {
         let bound = bound(sql, values)?;
-        self.0.borrow_mut().execute_typed(&numbered(sql), &typed(&bound)).map_err(|error| refused(sql, words(&error)))
+        let changed = self.0.borrow_mut().execute(&numbered(sql), &borrowed(&bound));
+        changed.map_err(|error| refused(sql, error.to_string()))
     }
 
     fn query(&self, sql: &str, values: &[Value<'_>]) -> DatabaseResult<Vec<Row>> {
         let bound = bound(sql, values)?;
-        let found = self.0.borrow_mut().query_typed(&numbered(sql), &typed(&bound));
-        let found = found.map_err(|error| refused(sql, words(&error)))?;
+        let found = self.0.borrow_mut().query(&numbered(sql), &borrowed(&bound));
+        let found = found.map_err(|error| refused(sql, error.to_string()))?;
         let name: Arc<str> = sql.into();
         let row = |row: postgres::Row| {
             let cells = (0..row.len()).map(|index| cell(sql, &row, index)).collect::<DatabaseResult<_>>()?;
@@ -39,41 +40,39 @@ impl Database for PostgresDatabase<'_, '_> {
     }
 }
 
-/// A value as the driver takes it, with its type: the server then has to guess none, and a statement needs one round
-/// trip instead of two.
-type Bound<'a> = (Box<dyn ToSql + Sync + 'a>, Type);
+type Bound<'a> = Box<dyn ToSql + Sync + 'a>;
 
 fn bound<'a>(sql: &str, values: &'a [Value<'_>]) -> DatabaseResult<Vec<Bound<'a>>> {
     let bind = |(place, value): (usize, &'a Value<'_>)| -> DatabaseResult<Bound<'a>> {
         Ok(match value {
-            Value::Null(Kind::Integer) => (Box::new(None::<i64>), Type::INT8),
-            Value::Null(Kind::Text) => (Box::new(None::<&str>), Type::TEXT),
-            Value::Null(Kind::Bytes) => (Box::new(None::<&[u8]>), Type::BYTEA),
-            Value::Integer(number) => (Box::new(*number), Type::INT8),
+            Value::Null(Kind::Integer) => Box::new(None::<i64>),
+            Value::Null(Kind::Text) => Box::new(None::<&str>),
+            Value::Null(Kind::Bytes) => Box::new(None::<&[u8]>),
+            Value::Integer(number) => Box::new(*number),
             Value::TooLarge(number) => {
                 return Err(DatabaseError::TooLarge { statement: shortened(sql), place, number: *number });
             }
-            Value::Text(text) => (Box::new(text.as_ref()), Type::TEXT),
-            Value::Bytes(bytes) => (Box::new(bytes.as_ref()), Type::BYTEA),
+            Value::Text(text) => Box::new(text.as_ref()),
+            Value::Bytes(bytes) => Box::new(bytes.as_ref()),
         })
     };
     (1..).zip(values).map(bind).collect()
 }
 
-fn typed<'a>(bound: &'a [Bound<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
-    bound.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect()
+fn borrowed<'a>(bound: &'a [Bound<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    bound.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
 }
 
-/// `?1` as Postgres writes it, `$1`. No statement has a question mark in a text.
+/// `?1` as Postgres writes it, `$1`. No statement has a question mark in a text. Nothing is remembered: beside a round
+/// trip it costs nothing, and the connection remembers what it has prepared.
 fn numbered(sql: &str) -> String {
     sql.replace('?', "$")
 }
 
 fn cell(sql: &str, row: &postgres::Row, index: usize) -> DatabaseResult<Cell> {
-    let failed = |error: postgres::Error| refused(sql, words(&error));
+    let failed = |error: postgres::Error| refused(sql, error.to_string());
     let cell = match *row.columns()[index].type_() {
         Type::INT8 => row.try_get::<_, Option<i64>>(index).map_err(failed)?.map(Cell::Integer),
-        Type::INT4 => row.try_get::<_, Option<i32>>(index).map_err(failed)?.map(|number| Cell::Integer(number.into())),
         Type::BOOL => row.try_get::<_, Option<bool>>(index).map_err(failed)?.map(|flag| Cell::Integer(flag.into())),
         Type::TEXT => row.try_get::<_, Option<String>>(index).map_err(failed)?.map(Cell::Text),
         Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(index).map_err(failed)?.map(Cell::Bytes),
@@ -82,22 +81,11 @@ fn cell(sql: &str, row: &postgres::Row, index: usize) -> DatabaseResult<Cell> {
                 statement: shortened(sql),
                 index,
                 found: "of another type",
-                expected: "an integer, text or bytes",
+                expected: "an integer of 64 bits, text or bytes",
             });
         }
     };
     Ok(cell.unwrap_or(Cell::Null))
-}
-
-/// What the server said, with its code. Its details would show values of rows.
-fn words(error: &postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(said) => format!("{} ({})", said.message(), said.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        },
-    }
 }
 
 #[cfg(test)]
@@ -106,10 +94,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_written_as_postgres_does() {
-        assert_eq!(
-            numbered("select ?2 from t where id = ?1 or x in (?10, '')"),
-            "select $2 from t where id = $1 or x in ($10, '')"
-        );
+        let written = "select ?2 from t where id = ?1 or x in (?10, '')";
+        assert_eq!(numbered(written), "select $2 from t where id = $1 or x in ($10, '')");
     }
 
     #[test]

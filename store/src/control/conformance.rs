@@ -1,23 +1,16 @@
 //! What every backend of the control store must do: vendors, connections, access, secrets.
 
+use super::test_places::{Place, is_in_a_file};
 use super::*;
 use crate::secrets::system_random;
 use domain::decision::Decision;
 use domain::ids::Provider;
 use serde_json::json;
-use std::path::Path;
 use std::sync::Arc;
 
 pub(super) const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
-
-/// A way to open a store on a folder; the same folder again is the same store.
-type Open = fn(&Path, MasterKeys) -> ControlResult<Arc<dyn ControlStore>>;
-
-const BACKENDS: [(&str, Open); 1] = [("sqlite", |folder, keys| {
-    Ok(Arc::new(SqliteControlStore::open(&folder.join("control.db"), keys, system_random())?))
-})];
 
 pub(super) fn keys() -> MasterKeys {
     MasterKeys::from_bytes(&[[7; 32]])
@@ -25,10 +18,9 @@ pub(super) fn keys() -> MasterKeys {
 
 /// Runs a test on a fresh store of every backend.
 pub(super) async fn on_every_backend(test: impl AsyncFn(Arc<dyn ControlStore>)) {
-    for (name, open) in BACKENDS {
-        println!("backend {name}");
-        let folder = tempfile::tempdir().unwrap();
-        test(open(folder.path(), keys()).unwrap()).await;
+    for place in Place::of_every_backend() {
+        println!("backend {}", place.name());
+        test(place.open(keys()).await.unwrap()).await;
     }
 }
 
@@ -51,12 +43,6 @@ pub(super) fn stripe(vendor: &str, secret: &str) -> ConnectRequest {
         complete_history: false,
         mode_hint: None,
     }
-}
-
-fn is_in_a_file(folder: &Path, searched: &[u8]) -> bool {
-    std::fs::read_dir(folder).unwrap().any(|file| {
-        std::fs::read(file.unwrap().path()).unwrap().windows(searched.len()).any(|window| window == searched)
-    })
 }
 
 fn secrets_of(entry: &EndpointEntry) -> Vec<&str> {
@@ -344,20 +330,20 @@ async fn a_forgotten_vendor_leaves_nothing_but_its_last_decision() {
 
 #[tokio::test]
 async fn everything_is_there_after_reopening() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), keys()).unwrap();
+    for place in Place::of_every_backend() {
+        println!("backend {}", place.name());
+        let store = place.open(keys()).await.unwrap();
         let connected = store.connect(stripe("acme", "whsec_1"), "test", NOW).await.unwrap();
         let hash_key = store.endpoint_directory().await.unwrap()[0].hash_key.clone();
         drop(store);
-        let store = open(folder.path(), keys()).unwrap();
+        let store = place.open(keys()).await.unwrap();
         tokio::time::timeout(std::time::Duration::from_secs(5), store.decisions_pending())
             .await
             .expect("the outbox is looked at after a start");
         assert_eq!(store.connect(stripe("acme", "whsec_1"), "test", NOW).await.unwrap(), connected);
         assert!(store.endpoint_directory().await.unwrap()[0].hash_key == hash_key);
         drop(store);
-        let store = open(folder.path(), MasterKeys::from_bytes(&[[8; 32]])).unwrap();
+        let store = place.open(MasterKeys::from_bytes(&[[8; 32]])).await.unwrap();
         let words = store.endpoint_directory().await.unwrap_err().to_string();
         assert!(words.contains("which is not known"), "{words}");
     }
@@ -365,9 +351,9 @@ async fn everything_is_there_after_reopening() {
 
 #[tokio::test]
 async fn a_new_master_key_closes_every_row_and_the_old_one_can_go() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), MasterKeys::from_bytes(&[[7; 32]])).unwrap();
+    for place in Place::of_every_backend() {
+        println!("backend {}", place.name());
+        let store = place.open(MasterKeys::from_bytes(&[[7; 32]])).await.unwrap();
         let with_key = ConnectRequest { key: Some(SecretText::new("rk_test_1")), ..stripe("acme", "whsec_1") };
         let connection = store.connect(with_key, "test", NOW).await.unwrap().connection;
         let before = store.endpoint_directory().await.unwrap();
@@ -379,7 +365,7 @@ async fn a_new_master_key_closes_every_row_and_the_old_one_can_go() {
         );
         assert_eq!(store.rotate_master_key(both, "test", NOW).await.unwrap(), 0);
         drop(store);
-        let store = open(folder.path(), MasterKeys::from_bytes(&[[9; 32]])).unwrap();
+        let store = place.open(MasterKeys::from_bytes(&[[9; 32]])).await.unwrap();
         let after = store.endpoint_directory().await.unwrap();
         assert_eq!(secrets_of(&after[0]), ["whsec_1"]);
         assert!(after[0].hash_key == before[0].hash_key, "hashes made before still compare");
@@ -388,10 +374,10 @@ async fn a_new_master_key_closes_every_row_and_the_old_one_can_go() {
 }
 
 #[tokio::test]
-async fn no_credential_is_in_the_files() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), keys()).unwrap();
+async fn no_credential_is_stored() {
+    for place in Place::of_every_backend() {
+        println!("backend {}", place.name());
+        let store = place.open(keys()).await.unwrap();
         let (secret, key) = ("whsec_do_not_store_me", "rk_test_do_not_store_me");
         store
             .connect(ConnectRequest { key: Some(SecretText::new(key)), ..stripe("acme", secret) }, "test", NOW)
@@ -408,9 +394,9 @@ async fn no_credential_is_in_the_files() {
                 .map(|text| text.as_bytes().to_vec())
                 .chain([entry.hash_key.0.to_vec()])
                 .collect();
-        assert!(is_in_a_file(folder.path(), entry.endpoint_id.as_bytes()), "the search finds what is there");
+        assert!(place.holds(entry.endpoint_id.as_bytes()), "the search finds what is there");
         for (number, hidden) in hidden.iter().enumerate() {
-            assert!(!is_in_a_file(folder.path(), hidden), "credential {number} is in a file");
+            assert!(!place.holds(hidden), "credential {number} is stored");
         }
         assert!(!format!("{entry:?}").contains(secret));
         assert!(!format!("{session:?}").contains(session.cookie().expose()));

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration as Wait;
 
-async fn decide(
+pub(super) async fn decide(
     store: &dyn ControlStore,
     vendor: VendorId,
     decisions: Value,
@@ -200,6 +200,7 @@ async fn a_mistake_names_its_place_and_leaves_nothing() {
             (json!({"decide":"adjust","mode":"live","affiliate":"aff_x","currency":"usd","commission_minor":1,"reason":"r"}), "affiliate: no affiliate"),
             (json!({"decide":"adjust","mode":"live","affiliate":"fine","currency":"usd","commission_minor":0,"reason":"r"}), "commission_minor: must not be 0"),
             (json!({"decide":"affiliate","key":" "}), "key: is blank"),
+            (json!({"decide":"affiliate","key":"a","name":"b\0"}), "name: has a NUL character"),
             (json!({"decide":"affiliate","key":"a b"}), "key: `a b` has a space"),
             (json!({"decide":"affiliate","key":"a".repeat(101)}), "key: has 101 characters; the limit is 100"),
             (json!({"decide":"map","affiliate":null}), "code: give at least one"),

@@ -1,12 +1,13 @@
 //! Provider accounts: endpoints, secrets, keys for asking.
 
+use super::database::{Database, DatabaseResult, Row, values};
 use super::decide::{audit, enqueue, take_sequence};
-use super::sqlite_store::Sealer;
+use super::sealer::Sealer;
 use super::*;
 use crate::secrets::Sealed;
 use domain::decision::{Decision, SetConnection};
 use domain::ids::Provider;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use std::collections::BTreeMap;
 
 /// Signatures are tried against every secret, so there are few.
 const MAX_SECRETS: usize = 8;
@@ -17,7 +18,7 @@ const ENDPOINT_ID_BYTES: usize = 16;
 
 /// Opens a connection, or joins the one of the same provider and account.
 pub(super) fn connect(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     sealer: &Sealer,
     request: &ConnectRequest,
     actor: &str,
@@ -35,50 +36,51 @@ pub(super) fn connect(
         return Err(ControlError::invalid("api_base", "is of no use without `key`: give both or none"));
     }
     let account = request.account.as_deref().unwrap_or_default().trim().to_owned();
-    let vendor = vendors::ensure(transaction, sealer, &NewVendor::named(&request.vendor), actor, now)?.id;
+    let vendor = vendors::ensure(database, sealer, &NewVendor::named(&request.vendor), actor, now)?.id;
+    vendors::lock(database, vendor)?;
 
-    let before = connection_of_account(transaction, vendor, request.provider, &account)?;
-    let connection = open_connection(transaction, vendor, request, &account, before.as_ref(), now)?;
-    let endpoint_id = open_endpoint(transaction, sealer, vendor, connection, request.mode_hint, now)?;
-    add_secret(transaction, sealer, vendor, &endpoint_id, &secret, now)?;
+    let before = connection_of_account(database, vendor, request.provider, &account)?;
+    let connection = open_connection(database, vendor, request, &account, before.as_ref(), now)?;
+    let endpoint_id = open_endpoint(database, sealer, vendor, connection, request.mode_hint, now)?;
+    add_secret(database, sealer, vendor, &endpoint_id, &secret, now)?;
     if let Some(key) = key {
         let mode = mode_of_key(request.provider, &key, request.mode_hint)?;
-        set_lookup_key(transaction, sealer, (vendor, connection), mode, api_base.as_deref(), &key, now)?;
+        set_lookup_key(database, sealer, (vendor, connection), mode, api_base.as_deref(), &key, now)?;
     }
-    let after = set_connection(transaction, vendor, connection)?;
+    let after = set_connection(database, vendor, connection)?;
     if before.as_ref() != Some(&after) {
-        announce(transaction, vendor, after, now)?;
+        announce(database, vendor, after, now)?;
     }
     let detail = serde_json::json!({
         "connection": connection, "provider": request.provider, "mode": request.mode_hint, "endpoint": endpoint_id,
     });
-    audit(transaction, vendor, actor, "connect", &detail.to_string(), now)?;
+    audit(database, vendor, actor, "connect", &detail.to_string(), now)?;
     Ok(Connected { vendor, connection, endpoint_id })
 }
 
 /// Gives the state of a connection to the log.
-fn announce(transaction: &Transaction<'_>, vendor: VendorId, set: SetConnection, now: Timestamp) -> ControlResult<()> {
-    let seq = take_sequence(transaction, vendor, 1)?;
-    enqueue(transaction, vendor, seq, &Decision::SetConnection(set), now)
+fn announce(database: &dyn Database, vendor: VendorId, set: SetConnection, now: Timestamp) -> ControlResult<()> {
+    let seq = take_sequence(database, vendor, 1)?;
+    enqueue(database, vendor, seq, &Decision::SetConnection(set), now)
 }
 
 fn connection_of_account(
-    connection: &Connection,
+    database: &dyn Database,
     vendor: VendorId,
     provider: Provider,
     account: &str,
 ) -> ControlResult<Option<SetConnection>> {
-    let id: Option<u64> = connection
-        .prepare_cached("select id from connections where vendor = ?1 and provider = ?2 and account = ?3")?
-        .query_row((vendor.0, provider.name(), account), |row| row.get(0))
-        .optional()?;
-    id.map(|id| set_connection(connection, vendor, ConnectionId(id))).transpose()
+    let known = database.query_optional(
+        "select id from connections where vendor = ?1 and provider = ?2 and account = ?3",
+        values![vendor.0, provider.name(), account],
+    )?;
+    known.map(|row| set_connection(database, vendor, ConnectionId(row.get(0)?))).transpose()
 }
 
 /// A connection as the log knows it.
-fn set_connection(connection: &Connection, vendor: VendorId, id: ConnectionId) -> ControlResult<SetConnection> {
+fn set_connection(database: &dyn Database, vendor: VendorId, id: ConnectionId) -> ControlResult<SetConnection> {
     let sql = format!("select {COLUMNS} from connections where vendor = ?1 and id = ?2");
-    let row = connection.prepare_cached(&sql)?.query_row((vendor.0, id.0), connection_row).optional()?;
+    let row = database.query_optional(&sql, values![vendor.0, id.0])?.map(connection_row).transpose()?;
     let row = row.ok_or_else(|| ControlError::NotFound(format!("connection {id} of vendor {vendor}")))?;
     Ok(SetConnection {
         connection: id,
@@ -103,14 +105,14 @@ struct ConnectionRow {
     can_look_up: bool,
 }
 
-fn connection_row(row: &Row<'_>) -> rusqlite::Result<ConnectionRow> {
+fn connection_row(row: Row) -> DatabaseResult<ConnectionRow> {
     Ok(ConnectionRow {
         id: ConnectionId(row.get(0)?),
         provider: row.get(1)?,
         account: row.get(2)?,
-        history_from: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        history_from: row.get::<Option<i64>>(3)?.map(Timestamp),
         created_at: Timestamp(row.get(4)?),
-        closed_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        closed_at: row.get::<Option<i64>>(5)?.map(Timestamp),
         can_look_up: row.get(6)?,
     })
 }
@@ -118,7 +120,7 @@ fn connection_row(row: &Row<'_>) -> rusqlite::Result<ConnectionRow> {
 /// Inserts the connection, or opens it again. What happened while it was closed is unknown,
 /// so that its history then begins anew, unless the caller says that it is complete.
 fn open_connection(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     vendor: VendorId,
     request: &ConnectRequest,
     account: &str,
@@ -127,25 +129,26 @@ fn open_connection(
 ) -> ControlResult<ConnectionId> {
     let fresh = if request.complete_history { None } else { Some(now) };
     let Some(before) = before else {
-        transaction.execute(
-            "insert into connections (vendor, provider, account, history_from, created_at) values (?1, ?2, ?3, ?4, ?5)",
-            (vendor.0, request.provider.name(), account, fresh.map(|from| from.0), now.0),
+        let stored = database.query_one(
+            "insert into connections (vendor, provider, account, history_from, created_at) values (?1, ?2, ?3, ?4, ?5)
+             returning id",
+            values![vendor.0, request.provider.name(), account, fresh.map(|from| from.0), now.0],
         )?;
-        return Ok(ConnectionId(transaction.last_insert_rowid() as u64));
+        return Ok(ConnectionId(stored.get(0)?));
     };
     let history_from = match before.closed_at {
         Some(_) => fresh,
         None => before.history_from.filter(|_| !request.complete_history),
     };
-    transaction.execute(
+    database.execute(
         "update connections set history_from = ?3, closed_at = null where vendor = ?1 and id = ?2",
-        (vendor.0, before.connection.0, history_from.map(|from| from.0)),
+        values![vendor.0, before.connection.0, history_from.map(|from| from.0)],
     )?;
     Ok(before.connection)
 }
 
 fn open_endpoint(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     sealer: &Sealer,
     vendor: VendorId,
     connection: ConnectionId,
@@ -153,19 +156,19 @@ fn open_endpoint(
     now: Timestamp,
 ) -> ControlResult<String> {
     let mode = mode_hint.map_or("", Mode::name);
-    let known: Option<String> = transaction
-        .prepare_cached("select id from endpoints where connection = ?1 and mode_hint = ?2")?
-        .query_row((connection.0, mode), |row| row.get(0))
-        .optional()?;
+    let known = database.query_optional(
+        "select id from endpoints where connection = ?1 and mode_hint = ?2",
+        values![connection.0, mode],
+    )?;
     if let Some(known) = known {
-        return Ok(known);
+        return Ok(known.get(0)?);
     }
     let mut random = [0; ENDPOINT_ID_BYTES];
     sealer.fill_random(&mut random)?;
     let id = hex::encode(random);
-    transaction.execute(
+    database.execute(
         "insert into endpoints (id, vendor, connection, mode_hint, created_at) values (?1, ?2, ?3, ?4, ?5)",
-        (&id, vendor.0, connection.0, mode, now.0),
+        values![&id, vendor.0, connection.0, mode, now.0],
     )?;
     Ok(id)
 }
@@ -181,14 +184,14 @@ pub(super) fn row_name(table: &str, id: u64) -> String {
 }
 
 fn add_secret(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     sealer: &Sealer,
     vendor: VendorId,
     endpoint: &str,
     secret: &SecretText,
     now: Timestamp,
 ) -> ControlResult<()> {
-    let known = secrets_of(transaction, sealer, endpoint)?;
+    let known = secrets_of(database, sealer, endpoint)?;
     if known.iter().any(|(_, text, _)| text == secret) {
         return Ok(());
     }
@@ -197,40 +200,43 @@ fn add_secret(
             format!("the endpoint has {MAX_SECRETS} active secrets already; remove one that is no longer used");
         return Err(ControlError::invalid("secret", message));
     }
-    transaction.execute(
-        "insert into endpoint_secrets (vendor, endpoint, key_id, sealed, added_at) values (?1, ?2, '', x'', ?3)",
-        (vendor.0, endpoint, now.0),
+    let stored = database.query_one(
+        "insert into endpoint_secrets (vendor, endpoint, key_id, sealed, added_at) values (?1, ?2, '', ?4, ?3)
+         returning id",
+        values![vendor.0, endpoint, now.0, Vec::new()],
     )?;
-    let id = transaction.last_insert_rowid() as u64;
+    let id: u64 = stored.get(0)?;
     let sealed = sealer.seal(&row_name(SECRETS, id), secret.expose().as_bytes())?;
-    transaction.execute(
+    database.execute(
         "update endpoint_secrets set key_id = ?2, sealed = ?3 where id = ?1",
-        (id, sealed.key_id, sealed.bytes),
+        values![id, sealed.key_id, sealed.bytes],
     )?;
     Ok(())
 }
 
 /// An endpoint's secrets: number, text, since when; oldest first.
 fn secrets_of(
-    connection: &Connection,
+    database: &dyn Database,
     sealer: &Sealer,
     endpoint: &str,
 ) -> ControlResult<Vec<(u64, SecretText, Timestamp)>> {
-    let mut statement = connection
-        .prepare_cached("select id, key_id, sealed, added_at from endpoint_secrets where endpoint = ?1 order by id")?;
-    let mut rows = statement.query([endpoint])?;
-    let mut secrets = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
-        let sealed = Sealed { key_id: row.get(1)?, bytes: row.get(2)? };
-        secrets.push((id, sealer.open_text(&row_name(SECRETS, id), &sealed)?, Timestamp(row.get(3)?)));
-    }
-    Ok(secrets)
+    let rows = database.query(
+        "select id, key_id, sealed, added_at from endpoint_secrets where endpoint = ?1 order by id",
+        values![endpoint],
+    )?;
+    rows.iter().map(|row| open_secret(sealer, row)).collect()
+}
+
+/// A secret out of the columns id, key_id, sealed, added_at.
+fn open_secret(sealer: &Sealer, row: &Row) -> ControlResult<(u64, SecretText, Timestamp)> {
+    let id = row.get(0)?;
+    let sealed = Sealed { key_id: row.get(1)?, bytes: row.get(2)? };
+    Ok((id, sealer.open_text(&row_name(SECRETS, id), &sealed)?, Timestamp(row.get(3)?)))
 }
 
 /// The newest key of a mode takes the place of the one before.
 fn set_lookup_key(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     sealer: &Sealer,
     (vendor, connection): (VendorId, ConnectionId),
     mode: Option<Mode>,
@@ -239,15 +245,18 @@ fn set_lookup_key(
     now: Timestamp,
 ) -> ControlResult<()> {
     let mode = mode.map_or("", Mode::name);
-    transaction.execute("delete from lookup_keys where connection = ?1 and mode = ?2", (connection.0, mode))?;
-    transaction.execute(
-        "insert into lookup_keys (vendor, connection, mode, api_base, key_id, sealed, added_at) values (?1, ?2, ?3, ?4, '', x'', ?5)",
-        (vendor.0, connection.0, mode, api_base, now.0),
+    database.execute("delete from lookup_keys where connection = ?1 and mode = ?2", values![connection.0, mode])?;
+    let stored = database.query_one(
+        "insert into lookup_keys (vendor, connection, mode, api_base, key_id, sealed, added_at)
+         values (?1, ?2, ?3, ?4, '', ?6, ?5) returning id",
+        values![vendor.0, connection.0, mode, api_base, now.0, Vec::new()],
     )?;
-    let id = transaction.last_insert_rowid() as u64;
+    let id: u64 = stored.get(0)?;
     let sealed = sealer.seal(&row_name(LOOKUP_KEYS, id), key.expose().as_bytes())?;
-    transaction
-        .execute("update lookup_keys set key_id = ?2, sealed = ?3 where id = ?1", (id, sealed.key_id, sealed.bytes))?;
+    database.execute(
+        "update lookup_keys set key_id = ?2, sealed = ?3 where id = ?1",
+        values![id, sealed.key_id, sealed.bytes],
+    )?;
     Ok(())
 }
 
@@ -270,61 +279,65 @@ fn mode_of_key(provider: Provider, key: &SecretText, hint: Option<Mode>) -> Cont
 
 /// Ends a secret of a vendor.
 pub(super) fn remove_secret(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     vendor: VendorId,
     secret: u64,
     actor: &str,
     now: Timestamp,
 ) -> ControlResult<()> {
-    let endpoint: Option<String> = transaction
-        .query_row("select endpoint from endpoint_secrets where vendor = ?1 and id = ?2", (vendor.0, secret), |row| {
-            row.get(0)
-        })
-        .optional()?;
-    let endpoint = endpoint.ok_or_else(|| ControlError::NotFound(format!("secret {secret} of vendor {vendor}")))?;
-    let count: i64 =
-        transaction
-            .query_row("select count(*) from endpoint_secrets where endpoint = ?1", [&endpoint], |row| row.get(0))?;
-    if count == 1 {
+    let unknown = || ControlError::NotFound(format!("secret {secret} of vendor {vendor}"));
+    vendors::lock(database, vendor).map_err(|error| match error {
+        ControlError::NotFound(_) => unknown(),
+        other => other,
+    })?;
+    let found = database.query_optional(
+        "select endpoint from endpoint_secrets where vendor = ?1 and id = ?2",
+        values![vendor.0, secret],
+    )?;
+    let endpoint: String = found.ok_or_else(unknown)?.get(0)?;
+    let counted =
+        database.query_one("select count(*) from endpoint_secrets where endpoint = ?1", values![&endpoint])?;
+    if counted.get::<i64>(0)? == 1 {
         return Err(ControlError::invalid(
             "secret",
             "is the endpoint's last one; add another first, or close the connection",
         ));
     }
-    transaction.execute("delete from endpoint_secrets where vendor = ?1 and id = ?2", (vendor.0, secret))?;
+    database.execute("delete from endpoint_secrets where vendor = ?1 and id = ?2", values![vendor.0, secret])?;
     let detail = serde_json::json!({ "secret": secret, "endpoint": endpoint }).to_string();
-    audit(transaction, vendor, actor, "remove_secret", &detail, now)
+    audit(database, vendor, actor, "remove_secret", &detail, now)
 }
 
 /// Closes a connection. Closing it again changes nothing.
 pub(super) fn close(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     vendor: VendorId,
     connection: ConnectionId,
     actor: &str,
     now: Timestamp,
 ) -> ControlResult<()> {
-    let mut set = set_connection(transaction, vendor, connection)?;
+    vendors::lock(database, vendor)?;
+    let mut set = set_connection(database, vendor, connection)?;
     if set.closed_at.is_some() {
         return Ok(());
     }
     set.closed_at = Some(now);
-    transaction.execute(
+    database.execute(
         "update connections set closed_at = ?3 where vendor = ?1 and id = ?2",
-        (vendor.0, connection.0, now.0),
+        values![vendor.0, connection.0, now.0],
     )?;
-    announce(transaction, vendor, set, now)?;
+    announce(database, vendor, set, now)?;
     let detail = serde_json::json!({ "connection": connection }).to_string();
-    audit(transaction, vendor, actor, "close_connection", &detail, now)
+    audit(database, vendor, actor, "close_connection", &detail, now)
 }
 
 /// A vendor's connections with masked secrets.
-pub(super) fn list(connection: &Connection, sealer: &Sealer, vendor: VendorId) -> ControlResult<Vec<ConnectionInfo>> {
+pub(super) fn list(database: &dyn Database, sealer: &Sealer, vendor: VendorId) -> ControlResult<Vec<ConnectionInfo>> {
     let sql = format!("select {COLUMNS} from connections where vendor = ?1 order by id");
-    let rows: Vec<ConnectionRow> =
-        connection.prepare_cached(&sql)?.query_map([vendor.0], connection_row)?.collect::<Result<_, _>>()?;
+    let rows = database.query(&sql, values![vendor.0])?;
     rows.into_iter()
         .map(|row| {
+            let row = connection_row(row)?;
             Ok(ConnectionInfo {
                 connection: row.id,
                 provider: provider_named(&row.provider)?,
@@ -333,21 +346,20 @@ pub(super) fn list(connection: &Connection, sealer: &Sealer, vendor: VendorId) -
                 created_at: row.created_at,
                 closed_at: row.closed_at,
                 can_look_up: row.can_look_up,
-                endpoints: endpoints_of(connection, sealer, row.id)?,
+                endpoints: endpoints_of(database, sealer, row.id)?,
             })
         })
         .collect()
 }
 
-fn endpoints_of(connection: &Connection, sealer: &Sealer, id: ConnectionId) -> ControlResult<Vec<EndpointInfo>> {
-    let mut statement = connection
-        .prepare_cached("select id, mode_hint from endpoints where connection = ?1 order by created_at, id")?;
-    let endpoints: Vec<(String, String)> =
-        statement.query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+fn endpoints_of(database: &dyn Database, sealer: &Sealer, id: ConnectionId) -> ControlResult<Vec<EndpointInfo>> {
+    let endpoints = database
+        .query("select id, mode_hint from endpoints where connection = ?1 order by created_at, id", values![id.0])?;
     endpoints
         .into_iter()
-        .map(|(endpoint_id, mode)| {
-            let secrets = secrets_of(connection, sealer, &endpoint_id)?;
+        .map(|row| {
+            let (endpoint_id, mode): (String, String) = (row.get(0)?, row.get(1)?);
+            let secrets = secrets_of(database, sealer, &endpoint_id)?;
             let secrets = secrets
                 .into_iter()
                 .map(|(id, text, added_at)| SecretInfo { id, masked: text.masked(), added_at })
@@ -358,50 +370,70 @@ fn endpoints_of(connection: &Connection, sealer: &Sealer, id: ConnectionId) -> C
 }
 
 /// What the edge must know, of every open connection.
-pub(super) fn directory(connection: &Connection, sealer: &Sealer) -> ControlResult<Vec<EndpointEntry>> {
-    let mut statement = connection.prepare_cached(
-        "select endpoints.id, endpoints.vendor, endpoints.connection, connections.provider, endpoints.mode_hint
+pub(super) fn directory(database: &dyn Database, sealer: &Sealer) -> ControlResult<Vec<EndpointEntry>> {
+    let mut secrets = secrets_by_endpoint(database, sealer)?;
+    let rows = database.query(
+        "select endpoints.id, endpoints.vendor, endpoints.connection, connections.provider, endpoints.mode_hint,
+           vendors.hash_key_id, vendors.hash_key_sealed
          from endpoints join connections on connections.id = endpoints.connection
+           join vendors on vendors.id = endpoints.vendor
          where connections.closed_at is null order by endpoints.vendor, endpoints.id",
+        &[],
     )?;
-    let mut rows = statement.query([])?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
-        let endpoint_id: String = row.get(0)?;
-        let vendor = VendorId(row.get(1)?);
-        let secrets = secrets_of(connection, sealer, &endpoint_id)?;
-        entries.push(EndpointEntry {
-            vendor,
-            connection: ConnectionId(row.get(2)?),
-            provider: provider_named(&row.get::<_, String>(3)?)?,
-            mode_hint: mode_named(&row.get::<_, String>(4)?),
-            secrets: secrets.into_iter().map(|(_, text, _)| text).collect(),
-            hash_key: HashKey(vendors::hash_key(connection, sealer, vendor)?),
-            endpoint_id,
-        });
+    rows.into_iter()
+        .map(|row| {
+            let (endpoint_id, vendor) = (row.get::<String>(0)?, VendorId(row.get(1)?));
+            let hash_key = Sealed { key_id: row.get(5)?, bytes: row.get(6)? };
+            Ok(EndpointEntry {
+                vendor,
+                connection: ConnectionId(row.get(2)?),
+                provider: provider_named(&row.get::<String>(3)?)?,
+                mode_hint: mode_named(&row.get::<String>(4)?),
+                secrets: secrets.remove(&endpoint_id).unwrap_or_default(),
+                hash_key: HashKey(vendors::open_hash_key(sealer, vendor, &hash_key)?),
+                endpoint_id,
+            })
+        })
+        .collect()
+}
+
+/// Secrets of every open endpoint, oldest first: one statement, not one per endpoint.
+fn secrets_by_endpoint(database: &dyn Database, sealer: &Sealer) -> ControlResult<BTreeMap<String, Vec<SecretText>>> {
+    let rows = database.query(
+        "select endpoint_secrets.id, endpoint_secrets.key_id, endpoint_secrets.sealed, endpoint_secrets.added_at,
+           endpoint_secrets.endpoint
+         from endpoint_secrets join endpoints on endpoints.id = endpoint_secrets.endpoint
+           join connections on connections.id = endpoints.connection
+         where connections.closed_at is null order by endpoint_secrets.id",
+        &[],
+    )?;
+    let mut secrets: BTreeMap<String, Vec<SecretText>> = BTreeMap::new();
+    for row in &rows {
+        let (_, text, _) = open_secret(sealer, row)?;
+        secrets.entry(row.get(4)?).or_default().push(text);
     }
-    Ok(entries)
+    Ok(secrets)
 }
 
 /// How to ask a connection's provider about one mode.
 pub(super) fn lookup_credentials(
-    connection: &Connection,
+    database: &dyn Database,
     sealer: &Sealer,
     id: ConnectionId,
     mode: Mode,
 ) -> ControlResult<Option<LookupCredentials>> {
-    let found: Option<(u64, String, Option<String>, Sealed)> = connection
-        .prepare_cached(
-            "select lookup_keys.id, connections.provider, lookup_keys.api_base, lookup_keys.key_id, lookup_keys.sealed
-             from lookup_keys join connections on connections.id = lookup_keys.connection
-             where lookup_keys.connection = ?1 and lookup_keys.mode in (?2, '') and connections.closed_at is null order by lookup_keys.mode desc limit 1",
-        )?
-        .query_row((id.0, mode.name()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, Sealed { key_id: row.get(3)?, bytes: row.get(4)? })))
-        .optional()?;
+    let found = database.query_optional(
+        "select lookup_keys.id, connections.provider, lookup_keys.api_base, lookup_keys.key_id, lookup_keys.sealed
+         from lookup_keys join connections on connections.id = lookup_keys.connection
+         where lookup_keys.connection = ?1 and lookup_keys.mode in (?2, '') and connections.closed_at is null
+         order by lookup_keys.mode desc limit 1",
+        values![id.0, mode.name()],
+    )?;
     found
-        .map(|(row, provider, api_base, sealed)| {
-            let key = sealer.open_text(&row_name(LOOKUP_KEYS, row), &sealed)?;
-            Ok(LookupCredentials { provider: provider_named(&provider)?, api_base, key })
+        .map(|row| {
+            let sealed = Sealed { key_id: row.get(3)?, bytes: row.get(4)? };
+            let key = sealer.open_text(&row_name(LOOKUP_KEYS, row.get(0)?), &sealed)?;
+            Ok(LookupCredentials { provider: provider_named(&row.get::<String>(1)?)?, api_base: row.get(2)?, key })
         })
         .transpose()
 }

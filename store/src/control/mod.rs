@@ -5,13 +5,18 @@
 //! outbox rows in order, appends them and marks them sent.
 
 mod access;
+mod backend;
 mod connections;
+mod database;
 mod decide;
 pub mod input;
 mod model;
+mod postgres_store;
 mod reading;
 mod resolve;
+mod sealer;
 mod sqlite_store;
+mod store;
 mod upkeep;
 mod vendors;
 
@@ -19,9 +24,15 @@ mod vendors;
 mod conformance;
 #[cfg(test)]
 mod conformance_decisions;
+#[cfg(test)]
+mod postgres_tests;
+#[cfg(test)]
+mod test_places;
 
 pub use model::*;
+pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sqlite_store::SqliteControlStore;
+pub use store::ControlStoreOn;
 
 use crate::scope::TenantScope;
 use crate::secrets::{MasterKeys, SecretError, SecretText};

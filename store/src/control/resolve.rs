@@ -1,13 +1,13 @@
 //! From what a person wrote to the decision that travels: names become numbers, "now"
 //! becomes a time, and the row that pages read is written.
 
+use super::database::{Database, DatabaseResult, values};
 use super::input::*;
 use super::{ControlError, ControlResult};
 use domain::decision::*;
 use domain::decisions::fold_code;
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Timestamp, VendorId};
 use domain::money::is_accepted_amount;
-use rusqlite::{OptionalExtension, Transaction};
 
 const MAX_KEY_CHARACTERS: usize = 100;
 const MAX_TEXT_CHARACTERS: usize = 200;
@@ -18,7 +18,7 @@ const MAX_MONTHS: u16 = 1_200;
 
 /// Where a decision is made: inside the transaction that gave it its sequence.
 pub(super) struct Deciding<'a> {
-    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) database: &'a dyn Database,
     pub(super) vendor: VendorId,
     pub(super) actor: &'a str,
     pub(super) now: Timestamp,
@@ -50,28 +50,27 @@ impl Deciding<'_> {
             return Err(ControlError::invalid("key", format!("`{key}` has a space or control character in it")));
         }
         let name = input.name.map(|name| checked_text("name", &name, MAX_TEXT_CHARACTERS)).transpose()?;
-        let known: Option<(String, Option<i64>)> = self
-            .transaction
-            .prepare_cached("select name, suspended_at from affiliates where vendor = ?1 and key = ?2")?
-            .query_row((self.vendor.0, &key), |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let (known_name, known_suspension) =
-            known.map_or((None, None), |(name, suspended_at)| (Some(name), suspended_at));
+        let known = self.database.query_optional(
+            "select name, suspended_at from affiliates where vendor = ?1 and key = ?2",
+            values![self.vendor.0, &key],
+        )?;
+        let (known_name, known_suspension): (Option<String>, Option<i64>) = match known {
+            Some(row) => (row.get(0)?, row.get(1)?),
+            None => (None, None),
+        };
         let name = name.or(known_name).unwrap_or_else(|| key.clone());
         let suspended_at = match input.suspended {
             None => known_suspension.map(Timestamp),
             Some(false) => None,
             Some(true) => Some(known_suspension.map_or(self.now, Timestamp)),
         };
-        let id: u64 = self
-            .transaction
-            .prepare_cached(
-                "insert into affiliates (vendor, key, name, suspended_at, created_at) values (?1, ?2, ?3, ?4, ?5)
-                 on conflict (vendor, key) do update set name = excluded.name, suspended_at = excluded.suspended_at
-                 returning id",
-            )?
-            .query_row((self.vendor.0, &key, &name, suspended_at.map(|at| at.0), self.now.0), |row| row.get(0))?;
-        Ok(SetAffiliate { affiliate: AffiliateId(id), key, name, suspended_at })
+        let stored = self.database.query_one(
+            "insert into affiliates (vendor, key, name, suspended_at, created_at) values (?1, ?2, ?3, ?4, ?5)
+             on conflict (vendor, key) do update set name = excluded.name, suspended_at = excluded.suspended_at
+             returning id",
+            values![self.vendor.0, &key, &name, suspended_at.map(|at| at.0), self.now.0],
+        )?;
+        Ok(SetAffiliate { affiliate: AffiliateId(stored.get(0)?), key, name, suspended_at })
     }
 
     fn map(&self, input: MapInput) -> ControlResult<MapCode> {
@@ -101,11 +100,10 @@ impl Deciding<'_> {
             return Err(ControlError::invalid("valid_to", "must be later than `valid_from`"));
         }
         map.code_id = self.code_of_mapping(&map)?;
-        self.transaction
-            .prepare_cached(
-                "insert into mappings (vendor, seq, code, affiliate, body, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute((self.vendor.0, self.seq, map.code_id.0, map.affiliate.map(|id| id.0), json(&map)?, self.now.0))?;
+        self.database.execute(
+            "insert into mappings (vendor, seq, code, affiliate, body, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6)",
+            values![self.vendor.0, self.seq, map.code_id.0, map.affiliate.map(|id| id.0), json(&map)?, self.now.0],
+        )?;
         Ok(map)
     }
 
@@ -132,38 +130,35 @@ impl Deciding<'_> {
             None => self.new_code(shown)?,
         };
         if let Some(text) = &map.code {
-            self.transaction.prepare_cached("update codes set text = ?3 where vendor = ?1 and id = ?2")?.execute((
-                self.vendor.0,
-                code.0,
-                text,
-            ))?;
+            self.database.execute(
+                "update codes set text = ?3 where vendor = ?1 and id = ?2",
+                values![self.vendor.0, code.0, text],
+            )?;
         }
         for (kind, name) in &names {
-            self.transaction
-                .prepare_cached(
-                    "insert into code_names (vendor, kind, name, code) values (?1, ?2, ?3, ?4)
-                     on conflict (vendor, kind, name) do update set code = excluded.code",
-                )?
-                .execute((self.vendor.0, kind, name, code.0))?;
+            self.database.execute(
+                "insert into code_names (vendor, kind, name, code) values (?1, ?2, ?3, ?4)
+                 on conflict (vendor, kind, name) do update set code = excluded.code",
+                values![self.vendor.0, *kind, name, code.0],
+            )?;
         }
         Ok(code)
     }
 
     fn new_code(&self, text: &str) -> ControlResult<CodeId> {
-        let id: u64 = self
-            .transaction
-            .prepare_cached("insert into codes (vendor, text, created_at) values (?1, ?2, ?3) returning id")?
-            .query_row((self.vendor.0, text, self.now.0), |row| row.get(0))?;
-        Ok(CodeId(id))
+        let stored = self.database.query_one(
+            "insert into codes (vendor, text, created_at) values (?1, ?2, ?3) returning id",
+            values![self.vendor.0, text, self.now.0],
+        )?;
+        Ok(CodeId(stored.get(0)?))
     }
 
     fn code_named(&self, kind: &str, name: &str) -> ControlResult<Option<CodeId>> {
-        let id: Option<u64> = self
-            .transaction
-            .prepare_cached("select code from code_names where vendor = ?1 and kind = ?2 and name = ?3")?
-            .query_row((self.vendor.0, kind, name), |row| row.get(0))
-            .optional()?;
-        Ok(id.map(CodeId))
+        let known = self.database.query_optional(
+            "select code from code_names where vendor = ?1 and kind = ?2 and name = ?3",
+            values![self.vendor.0, kind, name],
+        )?;
+        Ok(known.map(|row| row.get(0)).transpose()?.map(CodeId))
     }
 
     fn code_by_any_name(&self, field: &str, name: &str) -> ControlResult<CodeId> {
@@ -180,13 +175,13 @@ impl Deciding<'_> {
 
     fn affiliate_by_key(&self, key: &str) -> ControlResult<AffiliateId> {
         let key = key.trim();
-        let id: Option<u64> = self
-            .transaction
-            .prepare_cached("select id from affiliates where vendor = ?1 and key = ?2")?
-            .query_row((self.vendor.0, key), |row| row.get(0))
-            .optional()?;
-        id.map(AffiliateId)
-            .ok_or_else(|| ControlError::invalid("affiliate", format!("no affiliate `{key}`; add it first")))
+        let known = self
+            .database
+            .query_optional("select id from affiliates where vendor = ?1 and key = ?2", values![self.vendor.0, key])?;
+        match known {
+            Some(row) => Ok(AffiliateId(row.get(0)?)),
+            None => Err(ControlError::invalid("affiliate", format!("no affiliate `{key}`; add it first"))),
+        }
     }
 
     fn rule(&self, input: RuleInput) -> ControlResult<SetRule> {
@@ -212,42 +207,30 @@ impl Deciding<'_> {
             None if self.has_rule(&scope_name)? => self.now,
             None => Timestamp(0),
         };
-        let rev: u32 = self
-            .transaction
-            .prepare_cached(
-                "update vendors set next_rule_rev = next_rule_rev + 1 where id = ?1 returning next_rule_rev - 1",
-            )?
-            .query_row([self.vendor.0], |row| row.get(0))?;
+        let counted = self.database.query_one(
+            "update vendors set next_rule_rev = next_rule_rev + 1 where id = ?1 returning next_rule_rev - 1",
+            values![self.vendor.0],
+        )?;
+        let rev: u32 = counted.get(0)?;
         let rule = SetRule { rev, scope, effective_from, rate, duration, base: input.base.unwrap_or_default() };
-        self.transaction
-            .prepare_cached(
-                "insert into rules (vendor, rev, seq, scope, effective_from, body, actor, decided_at)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute((
-                self.vendor.0,
-                rev,
-                self.seq,
-                scope_name,
-                effective_from.0,
-                json(&rule)?,
-                self.actor,
-                self.now.0,
-            ))?;
+        self.database.execute(
+            "insert into rules (vendor, rev, seq, scope, effective_from, body, actor, decided_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            values![self.vendor.0, rev, self.seq, scope_name, effective_from.0, json(&rule)?, self.actor, self.now.0],
+        )?;
         Ok(rule)
     }
 
     fn has_rule(&self, scope_name: &str) -> ControlResult<bool> {
-        let found: Option<i64> = self
-            .transaction
-            .prepare_cached("select 1 from rules where vendor = ?1 and scope = ?2 limit 1")?
-            .query_row((self.vendor.0, scope_name), |row| row.get(0))
-            .optional()?;
+        let found = self.database.query_optional(
+            "select rev from rules where vendor = ?1 and scope = ?2 limit 1",
+            values![self.vendor.0, scope_name],
+        )?;
         Ok(found.is_some())
     }
 
     fn policy(&self, input: PolicyInput) -> ControlResult<SetPolicy> {
-        let mut policy = super::reading::policy_in_force(self.transaction, self.vendor)?;
+        let mut policy = super::reading::policy_in_force(self.database, self.vendor)?;
         if input.hold_days.is_none() && input.time_zone.is_none() {
             return Err(ControlError::invalid("hold_days", "give `hold_days`, `time_zone` or both"));
         }
@@ -260,13 +243,13 @@ impl Deciding<'_> {
         if let Some(name) = input.time_zone {
             policy.time_zone = super::vendors::checked_time_zone("time_zone", &name)?;
         }
-        self.transaction.execute(
+        self.database.execute(
             "insert into policies (vendor, hold_days, time_zone) values (?1, ?2, ?3)
              on conflict (vendor) do update set hold_days = excluded.hold_days, time_zone = excluded.time_zone",
-            (self.vendor.0, policy.hold_days, &policy.time_zone),
+            values![self.vendor.0, policy.hold_days, &policy.time_zone],
         )?;
-        self.transaction
-            .execute("update vendors set time_zone = ?2 where id = ?1", (self.vendor.0, &policy.time_zone))?;
+        self.database
+            .execute("update vendors set time_zone = ?2 where id = ?1", values![self.vendor.0, &policy.time_zone])?;
         Ok(policy)
     }
 
@@ -278,18 +261,29 @@ impl Deciding<'_> {
             verdict: input.verdict,
             reason: checked_text("reason", &input.reason, MAX_REASON_CHARACTERS)?,
         };
-        self.transaction.execute(
-            "insert into reviews (vendor, seq, connection, mode, purchase, body, actor, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            (self.vendor.0, self.seq, review.connection.0, review.mode.name(), &review.purchase, json(&review)?, self.actor, self.now.0),
+        self.database.execute(
+            "insert into reviews (vendor, seq, connection, mode, purchase, body, actor, decided_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            values![
+                self.vendor.0,
+                self.seq,
+                review.connection.0,
+                review.mode.name(),
+                &review.purchase,
+                json(&review)?,
+                self.actor,
+                self.now.0
+            ],
         )?;
         Ok(review)
     }
 
     fn connection_of_review(&self, given: Option<ConnectionId>) -> ControlResult<ConnectionId> {
-        let mut statement =
-            self.transaction.prepare_cached("select id, provider from connections where vendor = ?1 order by id")?;
+        let rows = self
+            .database
+            .query("select id, provider from connections where vendor = ?1 order by id", values![self.vendor.0])?;
         let known: Vec<(u64, String)> =
-            statement.query_map([self.vendor.0], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            rows.into_iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<DatabaseResult<_>>()?;
         let listed = || known.iter().map(|(id, provider)| format!("{id} ({provider})")).collect::<Vec<_>>().join(", ");
         match (given, known.as_slice()) {
             (_, []) => {
@@ -319,9 +313,9 @@ impl Deciding<'_> {
             occurred_at: input.occurred_at.map_or(self.now, |moment| moment.0),
             reason: checked_text("reason", &input.reason, MAX_REASON_CHARACTERS)?,
         };
-        self.transaction.execute(
+        self.database.execute(
             "insert into adjustments (vendor, seq, affiliate, body, actor, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            (self.vendor.0, self.seq, adjust.affiliate.0, json(&adjust)?, self.actor, self.now.0),
+            values![self.vendor.0, self.seq, adjust.affiliate.0, json(&adjust)?, self.actor, self.now.0],
         )?;
         Ok(adjust)
     }
@@ -342,9 +336,10 @@ impl Deciding<'_> {
             to: input.to.0,
             expected_percent: input.expected_percent,
         };
-        self.transaction.execute(
-            "insert into campaigns (vendor, seq, starts_at, ends_at, body, actor, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (self.vendor.0, self.seq, campaign.from.0, campaign.to.0, json(&campaign)?, self.actor, self.now.0),
+        self.database.execute(
+            "insert into campaigns (vendor, seq, starts_at, ends_at, body, actor, decided_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            values![self.vendor.0, self.seq, campaign.from.0, campaign.to.0, json(&campaign)?, self.actor, self.now.0],
         )?;
         Ok(campaign)
     }
@@ -402,11 +397,20 @@ pub(super) fn checked_text(field: &str, text: &str, max_characters: usize) -> Co
     if text.is_empty() {
         return Err(ControlError::invalid(field, "is blank"));
     }
+    if text.contains('\0') {
+        // Postgres cannot store it, and no person types it.
+        return Err(ControlError::invalid(field, "has a NUL character in it"));
+    }
     let count = text.chars().count();
     if count > max_characters {
         return Err(ControlError::invalid(field, format!("has {count} characters; the limit is {max_characters}")));
     }
     Ok(text.to_owned())
+}
+
+/// What a row's body says.
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(body: &str) -> ControlResult<T> {
+    serde_json::from_str(body).map_err(|error| ControlError::Failed(error.into()))
 }
 
 /// A row's body as JSON.

@@ -1,12 +1,12 @@
 //! Tenants.
 
+use super::database::{Database, DatabaseResult, Row, values};
 use super::decide::audit;
 use super::resolve::checked_text;
-use super::sqlite_store::Sealer;
+use super::sealer::Sealer;
 use super::{ControlError, ControlResult, NewVendor, Vendor};
 use crate::secrets::Sealed;
 use domain::ids::{Timestamp, VendorId};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use zeroize::Zeroizing;
 
 const COLUMNS: &str = "id, slug, name, time_zone, is_demo, created_at";
@@ -15,33 +15,54 @@ const MAX_NAME_CHARACTERS: usize = 200;
 
 /// The vendor with this slug; created when there is none.
 pub(super) fn ensure(
-    transaction: &Transaction<'_>,
+    database: &dyn Database,
     sealer: &Sealer,
     vendor: &NewVendor,
     actor: &str,
     now: Timestamp,
 ) -> ControlResult<Vendor> {
     let slug = checked_slug(&vendor.slug)?;
-    if let Some(known) = by_slug(transaction, &slug)? {
+    if let Some(known) = by_slug(database, &slug)? {
         return Ok(known);
     }
     let name = checked_text("name", &vendor.name, MAX_NAME_CHARACTERS)?;
     let time_zone = checked_time_zone("time_zone", &vendor.time_zone)?;
-    transaction.execute(
-        "insert into vendors (slug, name, time_zone, is_demo, created_at, hash_key_id, hash_key_sealed) values (?1, ?2, ?3, ?4, ?5, '', x'')",
-        (&slug, name, time_zone, vendor.is_demo, now.0),
+    let made = database.query_optional(
+        "insert into vendors (slug, name, time_zone, is_demo, created_at, hash_key_id, hash_key_sealed)
+         values (?1, ?2, ?3, ?4, ?5, '', ?6) on conflict (slug) do nothing returning id",
+        values![&slug, name, time_zone, vendor.is_demo, now.0, Vec::new()],
     )?;
-    let id = VendorId(transaction.last_insert_rowid() as u64);
+    let Some(made) = made else {
+        // Another process made it since we looked.
+        return by_slug(database, &slug)?.ok_or_else(|| ControlError::NotFound(format!("vendor {slug}")));
+    };
+    let id = VendorId(made.get(0)?);
     let mut hash_key = Zeroizing::new([0; 32]);
     sealer.fill_random(hash_key.as_mut_slice())?;
     let sealed = sealer.seal(&hash_key_row(id), hash_key.as_slice())?;
-    transaction.execute(
+    database.execute(
         "update vendors set hash_key_id = ?2, hash_key_sealed = ?3 where id = ?1",
-        (id.0, sealed.key_id, sealed.bytes),
+        values![id.0, sealed.key_id, sealed.bytes],
     )?;
     let detail = serde_json::json!({ "slug": slug, "is_demo": vendor.is_demo }).to_string();
-    audit(transaction, id, actor, "create_vendor", &detail, now)?;
-    by_id(transaction, id)
+    audit(database, id, actor, "create_vendor", &detail, now)?;
+    by_id(database, id)
+}
+
+/// Keeps every other transaction from changing anything of this vendor until this one ends. What looks first and then
+/// writes begins with it.
+pub(super) fn lock(database: &dyn Database, vendor: VendorId) -> ControlResult<()> {
+    let sql = format!("select id from vendors where id = ?1{}", database.row_lock());
+    match database.query_optional(&sql, values![vendor.0])? {
+        Some(_) => Ok(()),
+        None => Err(ControlError::NotFound(format!("vendor {vendor}"))),
+    }
+}
+
+/// Locks every vendor, always in the same order.
+pub(super) fn lock_all(database: &dyn Database) -> ControlResult<()> {
+    database.query(&format!("select id from vendors order by id{}", database.row_lock()), &[])?;
+    Ok(())
 }
 
 /// The row that a vendor's hash key is bound to.
@@ -50,35 +71,32 @@ pub(super) fn hash_key_row(vendor: VendorId) -> String {
 }
 
 /// The key of a vendor's e-mail hashes.
-pub(super) fn hash_key(connection: &Connection, sealer: &Sealer, vendor: VendorId) -> ControlResult<[u8; 32]> {
-    let sealed = connection
-        .prepare_cached("select hash_key_id, hash_key_sealed from vendors where id = ?1")?
-        .query_row([vendor.0], |row| Ok(Sealed { key_id: row.get(0)?, bytes: row.get(1)? }))?;
+pub(super) fn open_hash_key(sealer: &Sealer, vendor: VendorId, sealed: &Sealed) -> ControlResult<[u8; 32]> {
     let row = hash_key_row(vendor);
-    let plain = sealer.open(&row, &sealed)?;
+    let plain = sealer.open(&row, sealed)?;
     plain.as_slice().try_into().map_err(|_| crate::secrets::SecretError::Damaged { row }.into())
 }
 
 /// The vendor with this slug.
-pub(super) fn by_slug(connection: &Connection, slug: &str) -> ControlResult<Option<Vendor>> {
+pub(super) fn by_slug(database: &dyn Database, slug: &str) -> ControlResult<Option<Vendor>> {
     let sql = format!("select {COLUMNS} from vendors where slug = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([slug], from_row).optional()?)
+    Ok(database.query_optional(&sql, values![slug])?.map(from_row).transpose()?)
 }
 
 /// The vendor with this number.
-pub(super) fn by_id(connection: &Connection, vendor: VendorId) -> ControlResult<Vendor> {
+pub(super) fn by_id(database: &dyn Database, vendor: VendorId) -> ControlResult<Vendor> {
     let sql = format!("select {COLUMNS} from vendors where id = ?1");
-    let found = connection.prepare_cached(&sql)?.query_row([vendor.0], from_row).optional()?;
+    let found = database.query_optional(&sql, values![vendor.0])?.map(from_row).transpose()?;
     found.ok_or_else(|| ControlError::NotFound(format!("vendor {vendor}")))
 }
 
 /// Every vendor, by slug.
-pub(super) fn all(connection: &Connection) -> ControlResult<Vec<Vendor>> {
+pub(super) fn all(database: &dyn Database) -> ControlResult<Vec<Vendor>> {
     let sql = format!("select {COLUMNS} from vendors order by slug");
-    Ok(connection.prepare_cached(&sql)?.query_map([], from_row)?.collect::<Result<_, _>>()?)
+    Ok(database.query(&sql, &[])?.into_iter().map(from_row).collect::<Result<_, _>>()?)
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Vendor> {
+fn from_row(row: Row) -> DatabaseResult<Vendor> {
     Ok(Vendor {
         id: VendorId(row.get(0)?),
         slug: row.get(1)?,

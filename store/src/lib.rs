@@ -4,6 +4,7 @@ pub mod event_log;
 pub mod fold_store;
 pub mod live;
 pub mod local_log;
+pub mod postgres;
 pub mod scope;
 pub mod secrets;
 pub mod sqlite;

@@ -23,8 +23,9 @@ const USES_EVERYTHING: [&str; 2] = ["affilitrack", "tests"];
 const FOR_TESTS: [&str; 2] = ["engine", "telemetry"];
 
 /// A driver, and the crates that may name it.
-const DRIVERS: [(&str, &[&str]); 6] = [
+const DRIVERS: [(&str, &[&str]); 7] = [
     ("rusqlite", &["store", "tests"]),
+    ("postgres", &["store", "tests"]),
     ("sqlx", &["store", "tests"]),
     // The engine's own tests drive it with the official client.
     ("clickhouse", &["store", "engine", "tests"]),

@@ -1,19 +1,36 @@
 //! What every backend of the fold store must do.
 
 use super::*;
+use crate::postgres::test_server::TestSchema;
 use domain::catalogue::Earliest;
 use domain::decision::{SetPolicy, Waive};
 use domain::fact::{FactBody, Seen, Subscription};
 use domain::line::{Amounts, LineKind, PurchaseOutcome};
 use domain::money::Currency;
 use std::collections::BTreeSet;
-use std::path::Path;
 
-/// A way to open a store on a folder; the same folder again is the same store.
-type Open = fn(&Path) -> Arc<dyn FoldStore>;
+/// Where a store is. Opened again it is the same store, as another process would have it.
+trait Place {
+    fn open(&self) -> Arc<dyn FoldStore>;
+}
 
-const BACKENDS: [(&str, Open); 1] =
-    [("sqlite", |folder| Arc::new(SqliteFoldStore::open(&folder.join("fold.db")).unwrap()))];
+impl Place for tempfile::TempDir {
+    fn open(&self) -> Arc<dyn FoldStore> {
+        Arc::new(SqliteFoldStore::open(&self.path().join("fold.db")).unwrap())
+    }
+}
+
+impl Place for TestSchema {
+    fn open(&self) -> Arc<dyn FoldStore> {
+        Arc::new(PostgresFoldStore::open(self.pool()).unwrap())
+    }
+}
+
+/// Makes an empty place.
+type Make = fn() -> Box<dyn Place>;
+
+const BACKENDS: [(&str, Make); 2] =
+    [("sqlite", || Box::new(tempfile::tempdir().unwrap())), ("postgres", || Box::new(TestSchema::new()))];
 
 const PARTITION: u16 = 5;
 const VENDOR: VendorId = VendorId(11);
@@ -23,10 +40,14 @@ const HOUR: i64 = 3_600_000;
 
 /// Runs a test on a fresh store of every backend.
 fn on_every_backend(test: impl Fn(&dyn FoldStore)) {
-    for (name, open) in BACKENDS {
+    on_every_place(|place| test(place.open().as_ref()));
+}
+
+/// Runs a test on an empty place of every backend.
+fn on_every_place(test: impl Fn(&dyn Place)) {
+    for (name, make) in BACKENDS {
         println!("backend {name}");
-        let folder = tempfile::tempdir().unwrap();
-        test(open(folder.path()).as_ref());
+        test(make().as_ref());
     }
 }
 
@@ -290,9 +311,8 @@ fn a_zombie_is_refused_and_leaves_nothing() {
 
 #[test]
 fn of_two_that_start_at_the_same_place_one_is_refused() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path());
+    on_every_place(|place| {
+        let store = place.open();
         let won: usize = std::thread::scope(|scope| {
             let tries: Vec<_> = (0..8)
                 .map(|number| {
@@ -307,7 +327,7 @@ fn of_two_that_start_at_the_same_place_one_is_refused() {
         });
         assert_eq!(won, 1);
         assert_eq!(counts(store.as_ref(), VENDOR, Mode::Live), counted(&[("counted", 1)]));
-    }
+    });
 }
 
 #[test]
@@ -816,16 +836,15 @@ fn activity_is_counted_by_hour() {
 
 #[test]
 fn reopening_keeps_everything() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
+    on_every_place(|place| {
         let (before, batch) = {
-            let store = open(folder.path());
+            let store = place.open();
             commit(store.as_ref(), PARTITION, 1, &first_commit()).unwrap();
             store.commit(PARTITION, &at(1), &at(10), &zombie()).unwrap();
             store.delivered(&store.outbox(1).unwrap(), NOW).unwrap();
             (picture(store.as_ref()), store.outbox(100).unwrap())
         };
-        let store = open(folder.path());
+        let store = place.open();
         assert_eq!(picture(store.as_ref()), before);
         assert_eq!(store.outbox(100).unwrap(), batch);
         assert_eq!(store.position(PARTITION).unwrap(), at(10));
@@ -834,14 +853,13 @@ fn reopening_keeps_everything() {
             Err(FoldStoreError::Conflict { .. })
         ));
         store.commit(PARTITION, &at(10), &at(11), &Commit::default()).unwrap();
-    }
+    });
 }
 
 #[test]
 fn readers_see_whole_commits_while_the_writer_goes_on() {
-    for (_, open) in BACKENDS {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path());
+    on_every_place(|place| {
+        let store = place.open();
         std::thread::scope(|scope| {
             let writer = store.clone();
             scope.spawn(move || {
@@ -862,5 +880,172 @@ fn readers_see_whole_commits_while_the_writer_goes_on() {
             }
         });
         assert_eq!(counts(store.as_ref(), VENDOR, Mode::Live), counted(&[("counted", 200)]));
-    }
+    });
+}
+
+/// A processor is stopped, another takes its partition over, the first wakes up where it was.
+#[test]
+fn a_second_processor_takes_over_and_the_first_is_refused() {
+    on_every_place(|place| {
+        let (first, second) = (place.open(), place.open());
+        commit(first.as_ref(), PARTITION, 1, &first_commit()).unwrap();
+        let stopped_at = first.position(PARTITION).unwrap();
+        let taken_over = second.position(PARTITION).unwrap();
+        assert_eq!(taken_over, stopped_at);
+        let its_own = records(vec![row(1, "evt_2", Outcome::Counted)]);
+        second.commit(PARTITION, &taken_over, &at(2), &its_own).unwrap();
+        let before = picture(second.as_ref());
+        let refused = first.commit(PARTITION, &stopped_at, &at(10), &zombie()).unwrap_err();
+        assert!(
+            matches!(refused, FoldStoreError::Conflict { partition: PARTITION, expected: 1, found: 2 }),
+            "{refused}"
+        );
+        let words = refused.to_string();
+        assert!(words.contains("was moved by another processor: expected to continue at 1, it is at 2"), "{words}");
+        assert_eq!(picture(first.as_ref()), before, "nothing of it was written");
+        // Partitions are apart: it goes on with the one that is still its own.
+        commit(first.as_ref(), PARTITION + 1, 5, &Commit::default()).unwrap();
+        // When it has read where things are it may take over again, and then the other is the stale one.
+        commit(first.as_ref(), PARTITION, 3, &records(vec![row(2, "evt_3", Outcome::Counted)])).unwrap();
+        assert!(second.commit(PARTITION, &at(2), &at(3), &Commit::default()).is_err());
+        assert_eq!(second.position(PARTITION).unwrap(), at(3));
+    });
+}
+
+/// Two processors in the middle of the same far-reaching record: each slice is applied once.
+#[test]
+fn a_fan_out_is_continued_by_another_and_no_slice_is_applied_twice() {
+    on_every_place(|place| {
+        let (first, second) = (place.open(), place.open());
+        let keys = Some(vec!["code:1".to_owned()]);
+        let slice = |number: u64| Position {
+            fanout: Some(Fanout { vendor: VENDOR, keys: keys.clone(), after: StoryId(number) }),
+            counters: Counters { next_ord: number as u32, made: number },
+            ..at(7)
+        };
+        let booked = |ord: u32| Commit { lines: vec![line(7, ord)], rows: vec![purchase_row(7)], ..Commit::default() };
+        first.commit(PARTITION, &Position::start(), &at(7), &Commit::default()).unwrap();
+        first.commit(PARTITION, &at(7), &slice(1), &booked(0)).unwrap();
+        assert_eq!(second.position(PARTITION).unwrap(), slice(1));
+        second.commit(PARTITION, &slice(1), &slice(2), &booked(1)).unwrap();
+        // The offset is the same in all of these; only the cursor and the counters tell them apart.
+        for stale in [
+            at(7),
+            slice(1),
+            Position { fanout: None, ..slice(2) },
+            Position { counters: Counters::default(), ..slice(2) },
+        ] {
+            assert!(matches!(
+                first.commit(PARTITION, &stale, &slice(3), &booked(9)),
+                Err(FoldStoreError::Conflict { expected: 7, found: 7, .. })
+            ));
+        }
+        let last = Position { counters: Counters::default(), ..at(8) };
+        first.commit(PARTITION, &slice(2), &last, &booked(2)).unwrap();
+        let batch = second.outbox(100).unwrap();
+        let ords: Vec<u32> = shape(&batch).iter().filter(|(_, _, is_line)| *is_line).map(|(_, ord, _)| *ord).collect();
+        assert_eq!((ords, batch.items.len()), (vec![0, 1, 2], 6));
+        assert_eq!((batch.ranges[0].last, batch.ranges[0].visible), (Some((7, 5)), 8));
+    });
+}
+
+/// The sink is another process than the fold: what it cut is what it takes away.
+#[test]
+fn what_one_process_cuts_another_may_add_to() {
+    on_every_place(|place| {
+        let (fold, sink) = (place.open(), place.open());
+        let filled = |offset| Commit { lines: vec![line(offset, 0), line(offset, 1)], ..Commit::default() };
+        commit(fold.as_ref(), PARTITION, 1, &filled(0)).unwrap();
+        commit(fold.as_ref(), PARTITION + 1, 1, &filled(0)).unwrap();
+        assert_eq!(sink.outbox_len().unwrap(), 4);
+        let cut = sink.outbox(3).unwrap();
+        assert_eq!(cut.ranges.iter().map(|range| range.visible).collect::<Vec<_>>(), [1, 0]);
+        commit(fold.as_ref(), PARTITION, 2, &filled(1)).unwrap();
+        sink.delivered(&cut, NOW).unwrap();
+        assert_eq!(fold.outbox_len().unwrap(), 3);
+        // The answer was lost, so it is said again.
+        sink.delivered(&cut, NOW).unwrap();
+        assert_eq!(fold.outbox_len().unwrap(), 3);
+        assert_eq!(fold.visible(PARTITION).unwrap().next_offset, 1);
+        let rest = sink.outbox(100).unwrap();
+        assert_eq!(shape(&rest), [(1, 0, true), (1, 1, true), (0, 1, true)]);
+        sink.delivered(&rest, NOW).unwrap();
+        assert_eq!((fold.outbox_len().unwrap(), fold.visible(PARTITION).unwrap().next_offset), (0, 2));
+        assert_eq!(fold.visible(PARTITION + 1).unwrap().next_offset, 1);
+        // Moving what is visible is not moving the position.
+        commit(fold.as_ref(), PARTITION, 3, &Commit::default()).unwrap();
+    });
+}
+
+/// However outcomes change, they add up to the number of records.
+#[test]
+fn every_record_has_one_outcome_after_any_resolution() {
+    on_every_backend(|store| {
+        let waiting = |offset: u64| row(offset, &format!("evt_{offset}"), Outcome::Waiting("w".to_owned()));
+        commit(store, PARTITION, 6, &records((0..6).map(waiting).collect())).unwrap();
+        let change = |next: u64, resolved: Vec<(u64, Outcome)>| {
+            commit(store, PARTITION, next, &Commit { resolved, ..Commit::default() }).unwrap();
+            counts(store, VENDOR, Mode::Live)
+        };
+        assert_eq!(
+            change(7, vec![(0, Outcome::Counted), (5, Outcome::Counted)]),
+            counted(&[("counted", 2), ("waiting", 4)])
+        );
+        // There and back again, and to what it was already.
+        let back = vec![
+            (0, Outcome::Waiting("again".to_owned())),
+            (5, Outcome::Counted),
+            (1, Outcome::Waiting("w".to_owned())),
+        ];
+        assert_eq!(change(8, back), counted(&[("counted", 1), ("waiting", 5)]));
+        let all = (0..6).rev().map(|offset| (offset, Outcome::NoEffect("n".to_owned()))).collect();
+        assert_eq!(change(9, all), counted(&[("no_effect", 6)]), "what nothing has is not listed");
+        assert!(store.open_records(VENDOR, "waiting", None, 10).unwrap().is_empty());
+        // A batch with one that has no outcome changes none.
+        let broken = Commit { resolved: vec![(0, Outcome::Counted), (99, Outcome::Counted)], ..Commit::default() };
+        assert!(commit(store, PARTITION, 10, &broken).is_err());
+        assert_eq!(counts(store, VENDOR, Mode::Live), counted(&[("no_effect", 6)]));
+    });
+}
+
+/// What a provider sends is no reason to stop, whatever bytes its texts have.
+#[test]
+fn strange_texts_come_back_and_stay_apart() {
+    on_every_backend(|store| {
+        let texts = ["a", "a\0", "a\u{1a}", "a\u{1a}0", "\0", "", "'; --", "\u{fffd}", "é", "e\u{301}", "A"];
+        let mut strange = Commit::default();
+        for (number, text) in texts.iter().enumerate() {
+            let (offset, id) = (number as u64, StoryId(number as u64 + 1));
+            strange.aliases.push((scope(), alias(text), id));
+            strange.refs.push((VENDOR, (*text).to_owned(), id, true));
+            let code = Earliest { value: (*text).to_owned(), seen: Seen { at: NOW, event: (*text).to_owned() } };
+            strange.catalogue.push((
+                scope(),
+                (*text).to_owned(),
+                CatalogueEntry { code: Some(code), ..CatalogueEntry::default() },
+            ));
+            strange.answers.push((scope(), answer(&format!("GET {text}"), Some(text))));
+            strange.questions.push(question(text));
+            strange.records.push(RecordRow {
+                event_type: (*text).to_owned(),
+                ..row(offset, &format!("evt {text}"), Outcome::Refused((*text).to_owned()))
+            });
+        }
+        commit(store, PARTITION, texts.len() as u64, &strange).unwrap();
+        for (number, text) in texts.iter().enumerate() {
+            let id = StoryId(number as u64 + 1);
+            assert_eq!(store.stories_of(&[(scope(), alias(text))]).unwrap(), [Some(id)], "{text:?}");
+            assert_eq!(store.stories_with_ref(VENDOR, Some(text), StoryId(0), 10).unwrap(), [id], "{text:?}");
+            let entry = store.catalogue_entry(scope(), text).unwrap().unwrap();
+            assert_eq!(entry.code.unwrap().value, **text);
+            let request = format!("GET {text}");
+            assert_eq!(store.answer(scope(), &request).unwrap(), Some(answer(&request, Some(text))));
+            let listed = store.records_of_event(VENDOR, &format!("evt {text}")).unwrap();
+            assert_eq!((listed[0].event_type.as_str(), listed[0].reason.as_str()), (*text, *text));
+        }
+        let open: Vec<String> = store.open_questions(0, 100).unwrap().into_iter().map(|one| one.request).collect();
+        assert_eq!(open, texts);
+        let types = store.activity(ConnectionId(3), Timestamp(0)).unwrap().event_types;
+        assert_eq!(types.into_iter().collect::<BTreeSet<_>>(), texts.iter().map(|text| (*text).to_owned()).collect());
+    });
 }

@@ -4,9 +4,17 @@
 
 #[cfg(test)]
 mod conformance;
+mod postgres_columns;
+mod postgres_commit;
+mod postgres_read;
+mod postgres_store;
+#[cfg(test)]
+mod postgres_tests;
+mod prepare;
 mod sqlite;
 mod sqlite_commit;
 
+pub use postgres_store::PostgresFoldStore;
 pub use sqlite::SqliteFoldStore;
 
 use domain::catalogue::CatalogueEntry;
@@ -37,7 +45,7 @@ pub enum FoldStoreError {
     },
     /// A stored value cannot be read.
     #[error(
-        "the fold store holds a value that cannot be read ({what}): {source}. Move fold.db away; it is folded again from the log"
+        "the fold store holds a value that cannot be read ({what}): {source}. Move it away (fold.db, or its schema in Postgres); it is folded again from the log"
     )]
     Unreadable {
         /// Which table.
@@ -51,6 +59,17 @@ pub enum FoldStoreError {
     /// It could not be opened.
     #[error(transparent)]
     Open(#[from] crate::sqlite::SqliteError),
+    /// Postgres failed.
+    #[error("the fold store failed: {0}")]
+    Postgres(#[from] crate::postgres::PostgresError),
+    /// An outcome was to become another, but there is none.
+    #[error("record {offset} of partition {partition} has no outcome that could change")]
+    NoOutcome {
+        /// Partition.
+        partition: u16,
+        /// Log offset.
+        offset: u64,
+    },
 }
 
 /// Up to where a partition is folded.

@@ -1,9 +1,9 @@
 //! The fold store on one SQLite file.
 
+use super::prepare::{HOUR_MS, hash, parse};
 use super::*;
 use crate::sqlite::{DEFAULT_PAGE_BYTES, Migration, open_reader, open_writer};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,8 +13,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql"),
 }];
 
-/// Width of the buckets of `activity`.
-pub(super) const HOUR_MS: i64 = 3_600_000;
 /// How many idle reading connections are kept.
 const IDLE_READERS: usize = 8;
 
@@ -59,15 +57,6 @@ impl SqliteFoldStore {
     }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, FoldStoreError> {
-    serde_json::from_slice(bytes).map_err(|source| FoldStoreError::Unreadable { what, source })
-}
-
-fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<[u8; 32]> {
-    let bytes: Vec<u8> = row.get(column)?;
-    Ok(bytes.try_into().unwrap_or([0; 32]))
-}
-
 pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<Position, FoldStoreError> {
     let found = connection
         .prepare_cached(
@@ -80,8 +69,8 @@ pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<P
                     next_offset: row.get::<_, i64>(0)? as u64,
                     fanout: None,
                     counters: Counters { next_ord: row.get(2)?, made: row.get::<_, i64>(3)? as u64 },
-                    chain: hash(row, 4)?,
-                    last_hash: hash(row, 5)?,
+                    chain: hash(row.get(4)?),
+                    last_hash: hash(row.get(5)?),
                     revision: row.get(6)?,
                 },
                 cursor,

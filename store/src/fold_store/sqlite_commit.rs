@@ -1,13 +1,10 @@
 //! The one transaction that moves a position, and the outbox behind it.
 
-use super::sqlite::{HOUR_MS, parse, read_position};
+use super::prepare::{activity, add_to_cut, cursor, json, outbox_items};
+use super::sqlite::read_position;
 use super::*;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
-
-fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).expect("stored values have string keys only")
-}
 
 pub(super) fn commit(
     connection: &mut Connection,
@@ -38,7 +35,6 @@ fn write_position(
     next: &Position,
     items: u32,
 ) -> Result<(), FoldStoreError> {
-    let cursor = next.fanout.as_ref().map(|fanout| String::from_utf8(json(fanout)).expect("JSON is UTF-8"));
     transaction
         .prepare_cached(
             "insert into positions (part, next_off, cursor, next_ord, made, chain, last_hash, revision, items, visible_off, visible_at)
@@ -49,7 +45,7 @@ fn write_position(
         .execute(params![
             partition,
             next.next_offset as i64,
-            cursor,
+            cursor(next),
             next.counters.next_ord,
             next.counters.made as i64,
             next.chain.as_slice(),
@@ -156,17 +152,12 @@ fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit)
 }
 
 fn write_activity(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
-    let mut counts: BTreeMap<(u64, i64, &str), (i64, i64)> = BTreeMap::new();
-    for row in commit.records.iter().filter(|row| !row.event_id.is_empty()) {
-        let count = counts.entry((row.connection.0, row.at.0 / HOUR_MS, &row.event_type)).or_default();
-        *count = (count.0 + 1, count.1.max(row.at.0));
-    }
     let mut put = transaction.prepare_cached(
         "insert into activity (connection, hour, event_type, records, last_at) values (?1, ?2, ?3, ?4, ?5)
          on conflict (connection, hour, event_type) do update set records = records + ?4, last_at = max(last_at, ?5)",
     )?;
-    for ((connection, hour, event_type), (records, last_at)) in counts {
-        put.execute(params![connection as i64, hour, event_type, records, last_at])?;
+    for ((connection, hour, event_type), (records, last_at)) in activity(commit) {
+        put.execute(params![connection, hour, event_type, records, last_at])?;
     }
     Ok(())
 }
@@ -196,9 +187,7 @@ fn write_questions(transaction: &Transaction<'_>, commit: &Commit) -> Result<(),
     Ok(())
 }
 
-/// Queues purchase rows and lines. Items of one record are counted through all its slices, also
-/// when the earlier ones were delivered and forgotten: a range of the outbox, and so the token
-/// of its insert, never comes twice. Returns how many items the unfinished record has.
+/// Queues purchase rows and lines. Returns how many items the unfinished record has.
 fn write_outbox(
     transaction: &Transaction<'_>,
     partition: u16,
@@ -206,32 +195,25 @@ fn write_outbox(
     next: &Position,
     commit: &Commit,
 ) -> Result<u32, FoldStoreError> {
-    let mut put = transaction.prepare_cached("insert into outbox (part, off, n, body) values (?1, ?2, ?3, ?4)")?;
-    let mut counted: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut before = 0;
     if expected.fanout.is_some() {
-        let before = transaction
+        before = transaction
             .prepare_cached("select items from positions where part = ?1")?
             .query_row([partition], |row| row.get(0))?;
-        counted.insert(expected.next_offset, before);
     }
-    // Purchase rows travel before the lines of their record, so that X never shows a line
-    // whose purchase it does not show.
-    let rows = commit.rows.iter().map(|row| (row.src_off, OutboxItem::Row(row.clone())));
-    let lines = commit.lines.iter().map(|line| (line.src_off, OutboxItem::Line(line.clone())));
-    for (offset, item) in rows.chain(lines) {
-        let n = counted.entry(offset).or_default();
-        put.execute(params![partition, offset as i64, *n, json(&item)])?;
-        *n += 1;
+    let mut put = transaction.prepare_cached("insert into outbox (part, off, n, body) values (?1, ?2, ?3, ?4)")?;
+    let (items, unfinished) = outbox_items(expected, next, commit, before);
+    for (offset, n, body) in items {
+        put.execute(params![partition, offset as i64, n, body])?;
     }
-    let unfinished = next.fanout.as_ref().and_then(|_| counted.get(&next.next_offset));
-    Ok(unfinished.copied().unwrap_or_default())
+    Ok(unfinished)
 }
 
 /// Cuts the next batch: items in order, and for each partition how far it is visible when they
 /// are in the warehouse.
 pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
     let snapshot = connection.unchecked_transaction()?;
-    let positions: Vec<(u16, i64, i64)> = snapshot
+    let positions: Vec<(u16, u64, u64)> = snapshot
         .prepare_cached("select part, next_off, visible_off from positions order by part")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
@@ -246,21 +228,10 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
         if room == 0 {
             break;
         }
-        let rows: Vec<(i64, i64, Vec<u8>)> = statement
+        let rows: Vec<(u64, u32, Vec<u8>)> = statement
             .query_map(params![partition, room as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
-        let cut = rows.len() == room;
-        let place = |(offset, n, _): &(i64, i64, Vec<u8>)| (*offset as u64, *n as u32);
-        let (first, last) = (rows.first().map(place), rows.last().map(place));
-        for (_, _, body) in &rows {
-            batch.items.push(parse("outbox", body)?);
-        }
-        let reached = match last {
-            // The last record may have more items: it is visible only with the next batch.
-            Some((offset, _)) if cut => offset,
-            _ => folded as u64,
-        };
-        batch.ranges.push(OutboxRange { partition, first, last, visible: reached.max(visible as u64) });
+        add_to_cut(&mut batch, partition, (folded, visible), room, &rows)?;
     }
     Ok(batch)
 }

@@ -29,6 +29,8 @@ impl PostgresConnection {
              set lock_timeout = {limit_ms};
              set idle_in_transaction_session_timeout = {limit_ms};
              set synchronous_commit = on;
+             set plan_cache_mode = force_custom_plan;
+             set jit = off;
              set timezone = 'UTC';
              set search_path = {};
              set affilitrack.\"all\" = '{all}'",

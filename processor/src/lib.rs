@@ -7,6 +7,7 @@
 //! the providers' answers, [`deadlines`] what waited too long.
 pub mod batch;
 pub mod deadlines;
+mod generations;
 pub mod lookups;
 pub mod relay;
 pub mod sink;

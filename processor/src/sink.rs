@@ -14,6 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the sink sleeps when nothing was committed.
 const IDLE: Duration = Duration::from_millis(500);
+/// Items of a batch from which on the sink gathers for longer: every insert makes parts that the engine has to merge, so
+/// under load fewer and larger ones cost much less.
+const BUSY_ITEMS: usize = 200;
+/// How long lines gather after a small batch. What comes after a longer silence is sent at once.
+const GATHER: Duration = Duration::from_millis(100);
+/// How long they gather after a larger one.
+const GATHER_BUSY: Duration = Duration::from_millis(400);
 /// Pause after a failed insert, growing to the last.
 const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
 
@@ -40,8 +47,8 @@ impl Sink {
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             match self.project_lines(stop).await {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(Some(items)) => pause(self.gather_after(items), stop).await,
+                Ok(None) => {
                     tokio::select! {
                         () = self.committed.notified() => {}
                         () = tokio::time::sleep(IDLE) => {}
@@ -56,23 +63,32 @@ impl Sink {
         }
     }
 
+    /// How long to wait before the next batch: not at all when more than one batch was there.
+    fn gather_after(&self, items: usize) -> Duration {
+        match items {
+            items if items >= self.batch_items => Duration::ZERO,
+            items if items >= BUSY_ITEMS => GATHER_BUSY,
+            _ => GATHER,
+        }
+    }
+
     /// One batch: cut, insert until it is there, move what is visible, announce. Returns
-    /// whether there was one.
-    async fn project_lines(&self, stop: &CancellationToken) -> Result<bool, FoldStoreError> {
+    /// how many items it had, if there was one.
+    async fn project_lines(&self, stop: &CancellationToken) -> Result<Option<usize>, FoldStoreError> {
         let (store, items) = (self.store.clone(), self.batch_items);
         let batch = blocking(move || store.outbox(items)).await?;
         if batch.ranges.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         if !self.insert_until_there(&batch, stop).await {
-            return Ok(false);
+            return Ok(None);
         }
         let (store, now, batch) = (self.store.clone(), (self.clock)(), Arc::new(batch));
         let delivered = batch.clone();
         blocking(move || store.delivered(&delivered, now)).await?;
         self.announce(&batch, now);
         observe_delay(&batch, now);
-        Ok(true)
+        Ok(Some(batch.items.len()))
     }
 
     /// Whatever the outcome was, the same rows go again under the same token until the
@@ -126,6 +142,15 @@ impl Sink {
             .map(|range| (range.partition, Visible { next_offset: range.visible, at: now }))
             .collect();
         self.live.announce(signals.collect(), &moved);
+    }
+}
+
+async fn pause(duration: Duration, stop: &CancellationToken) {
+    if !duration.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A partition has one writer, so what was read stays true until this processor changes it, or
 //! loses the partition (then the cache is dropped with the failed commit).
 
+use crate::generations::Generations;
 use domain::catalogue::CatalogueEntry;
 use domain::decision::Decision;
 use domain::decisions::VendorDecisions;
@@ -16,18 +17,32 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use store::fold_store::{Commit, FoldStore, FoldStoreError};
 
-/// Stories and names kept in memory before the cache starts anew.
-const CACHED_STORIES: usize = 40_000;
-const CACHED_NAMES: usize = 400_000;
+/// How many of each one generation keeps in memory; there are two. A story takes about 4 KiB, a name 200 bytes.
+const STORIES: usize = 8_000;
+const NAMES: usize = 40_000;
+const CATALOGUE_ENTRIES: usize = 20_000;
+const ANSWERS: usize = 20_000;
+const VENDORS: usize = 1_000;
 
 /// What was read.
-#[derive(Default)]
 struct Cache {
-    names: HashMap<(Scope, Alias), Option<StoryId>>,
-    stories: HashMap<StoryId, Option<Arc<Story>>>,
-    catalogue: RefCell<HashMap<(Scope, String), Option<CatalogueEntry>>>,
-    answers: RefCell<HashMap<(Scope, String), Option<Answer>>>,
-    decisions: HashMap<VendorId, Arc<VendorDecisions>>,
+    names: Generations<(Scope, Alias), Option<StoryId>>,
+    stories: Generations<StoryId, Option<Arc<Story>>>,
+    catalogue: RefCell<Generations<(Scope, String), Option<CatalogueEntry>>>,
+    answers: RefCell<Generations<(Scope, String), Option<Answer>>>,
+    decisions: Generations<VendorId, Arc<VendorDecisions>>,
+}
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache {
+            names: Generations::new(NAMES),
+            stories: Generations::new(STORIES),
+            catalogue: RefCell::new(Generations::new(CATALOGUE_ENTRIES)),
+            answers: RefCell::new(Generations::new(ANSWERS)),
+            decisions: Generations::new(VENDORS),
+        }
+    }
 }
 
 /// What changed since the last commit.
@@ -64,29 +79,28 @@ impl<'a> StoreState<'a> {
         self.changes = Changes::default();
     }
 
-    /// Starts a batch: a cache that grew too large starts anew.
+    /// Starts a batch. Only here is anything forgotten: what a batch reads and changes stays until its end.
     pub fn begin(&mut self) {
         debug_assert!(self.changes.stories.is_empty(), "the last batch was committed");
-        if self.cache.stories.len() > CACHED_STORIES {
-            self.cache.stories.clear();
-        }
-        if self.cache.names.len() > CACHED_NAMES {
-            self.cache.names.clear();
-            self.cache.catalogue.borrow_mut().clear();
-            self.cache.answers.borrow_mut().clear();
-        }
+        self.cache.names.turn_over();
+        self.cache.stories.turn_over();
+        self.cache.catalogue.borrow_mut().turn_over();
+        self.cache.answers.borrow_mut().turn_over();
+        self.cache.decisions.turn_over();
     }
 
     /// Reads the stories of many names at once.
     pub fn prefetch(&mut self, names: Vec<(Scope, Alias)>) -> Result<(), FoldStoreError> {
-        let unknown: Vec<_> = names.into_iter().filter(|name| !self.cache.names.contains_key(name)).collect();
+        let unknown: Vec<_> = names.into_iter().filter(|name| self.cache.names.get(name).is_none()).collect();
         let found = self.store.stories_of(&unknown)?;
         let ids: BTreeSet<StoryId> =
-            found.iter().flatten().copied().filter(|id| !self.cache.stories.contains_key(id)).collect();
-        self.cache.names.extend(unknown.into_iter().zip(found));
+            found.iter().flatten().copied().filter(|id| self.cache.stories.get(id).is_none()).collect();
+        unknown.into_iter().zip(found).for_each(|(name, story)| self.cache.names.insert(name, story));
         let ids: Vec<StoryId> = ids.into_iter().collect();
         let stories = self.store.stories(&ids)?;
-        self.cache.stories.extend(ids.into_iter().zip(stories.into_iter().map(|story| story.map(Arc::new))));
+        for (id, story) in ids.into_iter().zip(stories) {
+            self.cache.stories.insert(id, story.map(Arc::new));
+        }
         Ok(())
     }
 

@@ -32,6 +32,9 @@ impl Default for FoldLimits {
 
 /// How long the worker sleeps when nothing was appended.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long records gather after a round that emptied every partition. A commit costs the more per record the fewer
+/// it has; what comes after a longer silence is folded at once.
+const GATHER: Duration = Duration::from_millis(40);
 /// How long a partition that cannot go on is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -173,6 +176,17 @@ pub struct FoldWorker {
     pub alarms: Arc<Alarms>,
 }
 
+/// How far a turn went, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moved {
+    /// There was nothing, or it could not go on.
+    Nothing,
+    /// It folded what was there.
+    ToTheEnd,
+    /// It folded as much as a batch takes.
+    MoreWaits,
+}
+
 /// One partition's progress in this worker.
 struct Lane {
     partition: u16,
@@ -190,37 +204,42 @@ impl FoldWorker {
             .map(|partition| Lane { partition: *partition, position: None, blocked: 0 })
             .collect();
         while !stop.is_cancelled() {
-            let mut moved = false;
+            let mut moved = Moved::Nothing;
             // Counts from here on: what is appended while the lanes turn is not missed.
             let appended = self.log.appended();
             let paused = self.outbox_is_full();
             for lane in lanes.iter_mut().filter(|_| !paused) {
-                moved |= self.turn(runtime, &mut state, lane);
+                moved = moved.max(self.turn(runtime, &mut state, lane));
                 if stop.is_cancelled() {
                     return;
                 }
             }
-            if !moved {
-                runtime.block_on(async {
-                    tokio::select! {
+            runtime.block_on(async {
+                match moved {
+                    Moved::MoreWaits => {}
+                    Moved::ToTheEnd => tokio::select! {
+                        () = tokio::time::sleep(GATHER) => {}
+                        () = stop.cancelled() => {}
+                    },
+                    Moved::Nothing => tokio::select! {
                         () = appended => {}
                         () = tokio::time::sleep(IDLE) => {}
                         () = stop.cancelled() => {}
-                    }
-                });
-            }
+                    },
+                }
+            });
         }
     }
 
-    /// One batch of one partition. Returns whether it moved.
-    fn turn(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> bool {
+    /// One batch of one partition. Returns how far it moved.
+    fn turn(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Moved {
         if lane.blocked > 0 {
             lane.blocked -= 1;
-            return false;
+            return Moved::Nothing;
         }
         match self.fold_once(runtime, state, lane) {
             Ok(moved) => {
-                if moved {
+                if moved > Moved::Nothing {
                     self.alarms.clear(lane.partition);
                 }
                 moved
@@ -231,12 +250,12 @@ impl FoldWorker {
                 lane.position = None;
                 lane.blocked = (RETRY_AFTER.as_millis() / IDLE.as_millis()) as u32;
                 self.alarms.set(lane.partition, error.to_string());
-                false
+                Moved::Nothing
             }
         }
     }
 
-    fn fold_once(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Result<bool, FoldError> {
+    fn fold_once(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Result<Moved, FoldError> {
         let partition = lane.partition;
         let position = match lane.position.take() {
             Some(position) => position,
@@ -246,13 +265,15 @@ impl FoldWorker {
         let records = runtime.block_on(self.log.read(partition, position.next_offset, limit, self.limits.bytes))?;
         if records.is_empty() {
             lane.position = Some(position);
-            return Ok(false);
+            return Ok(Moved::Nothing);
         }
         let read_one = |offset: u64| -> Result<Option<StoredRecord>, LogError> {
             Ok(runtime.block_on(self.log.read(partition, offset, 1, 1))?.pop())
         };
         let stopwatch = Stopwatch::start();
         let count = records.len() as u64;
+        let full = records.len() >= limit
+            || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
         let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;
         let asks = !commit.questions.is_empty();
         self.store.commit(partition, &position, &next, &commit)?;
@@ -260,12 +281,13 @@ impl FoldWorker {
         count_outcomes(&commit);
         metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
         tracing::trace!(partition, records = count, lines = commit.lines.len(), "folded");
+        let more = full || next.fanout.is_some();
         lane.position = Some(next);
         self.committed.notify_one();
         if asks {
             self.asked.notify_one();
         }
-        Ok(true)
+        Ok(if more { Moved::MoreWaits } else { Moved::ToTheEnd })
     }
 
     /// The warehouse is far behind: folding waits, deliveries go on being stored in the log.

@@ -1,6 +1,7 @@
 -- The fold store: everything here is a function of the log and can be folded again.
--- Keys that grow are row ids or begin with something that grows; the names of providers'
--- objects begin with their time, so the alias table grows at its right edge too.
+-- Keys that grow are row ids or begin with something that grows, so that what one partition commits
+-- lies on few pages: the names of providers' objects and events begin with their time, and the
+-- numbers of stories and purchases are stored with their partition first (`key`).
 
 CREATE TABLE positions (
     part        INTEGER PRIMARY KEY,
@@ -17,11 +18,11 @@ CREATE TABLE positions (
 );
 
 CREATE TABLE stories (
-    id     INTEGER PRIMARY KEY,
+    key    INTEGER PRIMARY KEY,            -- the story's number, partition first
     vendor INTEGER NOT NULL,
     body   BLOB NOT NULL                   -- JSON
 );
-CREATE INDEX stories_by_vendor ON stories (vendor, id);
+CREATE INDEX stories_by_vendor ON stories (vendor, key);
 
 CREATE TABLE story_refs (
     vendor INTEGER NOT NULL,
@@ -39,7 +40,7 @@ CREATE TABLE aliases (
 ) WITHOUT ROWID;
 
 CREATE TABLE purchases (
-    id    INTEGER PRIMARY KEY,
+    key   INTEGER PRIMARY KEY,             -- the purchase's number, partition first
     story INTEGER NOT NULL
 );
 
@@ -75,7 +76,7 @@ CREATE TABLE records (
     vendor     INTEGER NOT NULL,
     connection INTEGER NOT NULL,
     livemode   INTEGER,                    -- null for decisions, which hold in both modes
-    event_hash INTEGER NOT NULL,           -- of vendor and provider event id; 0 for others
+    event_id   TEXT NOT NULL,              -- the provider's; empty for others
     event_type TEXT NOT NULL,
     at         INTEGER NOT NULL,
     outcome    TEXT NOT NULL,
@@ -83,7 +84,7 @@ CREATE TABLE records (
     story      INTEGER,
     PRIMARY KEY (part, off)
 ) WITHOUT ROWID;
-CREATE INDEX records_by_event ON records (event_hash) WHERE event_hash <> 0;
+CREATE INDEX records_by_event ON records (vendor, event_id) WHERE event_id <> '';
 CREATE INDEX records_open ON records (vendor, outcome, off) WHERE outcome IN ('refused', 'waiting');
 
 CREATE TABLE outcome_counts (

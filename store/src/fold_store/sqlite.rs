@@ -2,7 +2,7 @@
 
 use super::prepare::{HOUR_MS, hash, parse};
 use super::*;
-use crate::sqlite::{DEFAULT_PAGE_BYTES, Migration, open_reader, open_writer};
+use crate::sqlite::{Migration, open_reader, open_writer};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,11 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 /// How many idle reading connections are kept.
 const IDLE_READERS: usize = 8;
+/// A story of about 1 KiB wastes a third of a page of 4 KiB, and little of this.
+const PAGE_BYTES: u32 = 8192;
+/// Pages in the write-ahead file before they are moved into the main file: 64 MiB. Most of them were written
+/// several times by then and are moved once.
+const CHECKPOINT_PAGES: u32 = 8_000;
 
 /// One writer and a few readers on one file.
 ///
@@ -29,11 +34,11 @@ pub struct SqliteFoldStore {
 impl SqliteFoldStore {
     /// Opens or creates the file.
     pub fn open(path: &Path) -> Result<SqliteFoldStore, FoldStoreError> {
-        let writer = open_writer(path, DEFAULT_PAGE_BYTES, MIGRATIONS)?;
+        let writer = open_writer(path, PAGE_BYTES, MIGRATIONS)?;
         writer.pragma_update(None, "synchronous", "normal")?;
         writer.pragma_update(None, "secure_delete", false)?;
         writer.pragma_update(None, "cache_size", -64_000)?;
-        writer.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         Ok(SqliteFoldStore { writer: Mutex::new(writer), readers: Mutex::new(Vec::new()), path: path.to_owned() })
     }
 
@@ -80,6 +85,21 @@ pub(super) fn read_position(connection: &Connection, partition: u16) -> Result<P
     let Some((mut position, cursor)) = found else { return Ok(Position::start()) };
     position.fanout = cursor.map(|text| parse("positions.cursor", text.as_bytes())).transpose()?;
     Ok(position)
+}
+
+/// The number of a story or purchase as it is stored: the partition before the offset (`Place::number` has it
+/// between offset and count), so that what a partition adds lies side by side. Within a partition, and so
+/// within a vendor, the order is the same.
+pub(super) fn stored_key(number: u64) -> i64 {
+    let (offset, partition, count) = (number >> 18, (number >> 12) & 0x3f, number & 0xfff);
+    ((partition << 57) | (offset << 12) | count) as i64
+}
+
+/// The number that is stored as `key`.
+fn number_of(key: i64) -> u64 {
+    let key = key as u64;
+    let (partition, offset, count) = (key >> 57, (key >> 12) & ((1 << 45) - 1), key & 0xfff);
+    (offset << 18) | (partition << 12) | count
 }
 
 const LISTED: &str = "part, off, event_type, at, outcome, reason, story, vendor";
@@ -130,10 +150,10 @@ impl FoldStore for SqliteFoldStore {
 
     fn stories(&self, ids: &[StoryId]) -> Result<Vec<Option<Story>>, FoldStoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("select body from stories where id = ?1")?;
+            let mut statement = connection.prepare_cached("select body from stories where key = ?1")?;
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
-                let body: Option<Vec<u8>> = statement.query_row([id.0 as i64], |row| row.get(0)).optional()?;
+                let body: Option<Vec<u8>> = statement.query_row([stored_key(id.0)], |row| row.get(0)).optional()?;
                 found.push(body.map(|body| parse("stories", &body)).transpose()?);
             }
             Ok(found)
@@ -148,17 +168,17 @@ impl FoldStore for SqliteFoldStore {
         limit: usize,
     ) -> Result<Vec<StoryId>, FoldStoreError> {
         let writer = self.writer();
-        let ids: Vec<i64> = match key {
+        let ids: Vec<u64> = match key {
             Some(key) => writer
                 .prepare_cached("select story from story_refs where vendor = ?1 and ref = ?2 and story > ?3 order by story limit ?4")?
                 .query_map(params![vendor.0 as i64, key, after.0 as i64, limit as i64], |row| row.get(0))?
                 .collect::<Result<_, _>>()?,
             None => writer
-                .prepare_cached("select id from stories where vendor = ?1 and id > ?2 order by id limit ?3")?
-                .query_map(params![vendor.0 as i64, after.0 as i64, limit as i64], |row| row.get(0))?
+                .prepare_cached("select key from stories where vendor = ?1 and key > ?2 order by key limit ?3")?
+                .query_map(params![vendor.0 as i64, stored_key(after.0), limit as i64], |row| row.get(0).map(number_of))?
                 .collect::<Result<_, _>>()?,
         };
-        Ok(ids.into_iter().map(|id| StoryId(id as u64)).collect())
+        Ok(ids.into_iter().map(StoryId).collect())
     }
 
     fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, FoldStoreError> {
@@ -247,10 +267,10 @@ impl FoldStore for SqliteFoldStore {
 
     fn story_of_purchase(&self, purchases: &[PurchaseId]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("select story from purchases where id = ?1")?;
+            let mut statement = connection.prepare_cached("select story from purchases where key = ?1")?;
             let mut found = Vec::with_capacity(purchases.len());
             for purchase in purchases {
-                let story: Option<i64> = statement.query_row([purchase.0 as i64], |row| row.get(0)).optional()?;
+                let story: Option<i64> = statement.query_row([stored_key(purchase.0)], |row| row.get(0)).optional()?;
                 found.push(story.map(|id| StoryId(id as u64)));
             }
             Ok(found)
@@ -260,10 +280,10 @@ impl FoldStore for SqliteFoldStore {
     fn records_of_event(&self, vendor: VendorId, event_id: &str) -> Result<Vec<ListedRecord>, FoldStoreError> {
         self.read(|connection| {
             let sql =
-                format!("select {LISTED} from records where event_hash = ?1 and vendor = ?2 order by off limit 100");
+                format!("select {LISTED} from records where vendor = ?1 and event_id = ?2 and event_id <> '' order by off limit 100");
             let rows = connection
                 .prepare_cached(&sql)?
-                .query_map(params![event_hash(vendor, event_id), vendor.0 as i64], listed)?
+                .query_map(params![vendor.0 as i64, event_id], listed)?
                 .collect::<Result<_, _>>()?;
             Ok(rows)
         })

@@ -1,7 +1,7 @@
 //! The one transaction that moves a position, and the outbox behind it.
 
 use super::prepare::{activity, add_to_cut, cursor, json, outbox_items};
-use super::sqlite::read_position;
+use super::sqlite::{read_position, stored_key};
 use super::*;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
@@ -57,13 +57,15 @@ fn write_position(
 }
 
 fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), FoldStoreError> {
-    let mut put =
-        transaction.prepare_cached("insert or replace into stories (id, vendor, body) values (?1, ?2, ?3)")?;
-    let mut delete = transaction.prepare_cached("delete from stories where id = ?1")?;
+    // Not `insert or replace`: that writes the index anew for every story that was there.
+    let mut put = transaction.prepare_cached(
+        "insert into stories (key, vendor, body) values (?1, ?2, ?3) on conflict (key) do update set vendor = ?2, body = ?3",
+    )?;
+    let mut delete = transaction.prepare_cached("delete from stories where key = ?1")?;
     for (id, story) in &commit.stories {
         match story {
-            Some(story) => put.execute(params![id.0 as i64, story.scope.vendor.0 as i64, json(story.as_ref())])?,
-            None => delete.execute([id.0 as i64])?,
+            Some(story) => put.execute(params![stored_key(id.0), story.scope.vendor.0 as i64, json(story.as_ref())])?,
+            None => delete.execute([stored_key(id.0)])?,
         };
     }
     let mut alias = transaction.prepare_cached(
@@ -80,9 +82,11 @@ fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), F
         let statement = if *added { &mut add } else { &mut remove };
         statement.execute(params![vendor.0 as i64, key, story.0 as i64])?;
     }
-    let mut purchase = transaction.prepare_cached("insert or replace into purchases (id, story) values (?1, ?2)")?;
+    let mut purchase = transaction.prepare_cached(
+        "insert into purchases (key, story) values (?1, ?2) on conflict (key) do update set story = ?2 where story <> ?2",
+    )?;
     for (id, story) in &commit.purchases {
-        purchase.execute(params![id.0 as i64, story.0 as i64])?;
+        purchase.execute(params![stored_key(id.0), story.0 as i64])?;
     }
     Ok(())
 }
@@ -110,7 +114,7 @@ fn write_knowledge(transaction: &Transaction<'_>, commit: &Commit) -> Result<(),
 fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit) -> Result<(), FoldStoreError> {
     let mut counts: BTreeMap<(i64, u8, String), i64> = BTreeMap::new();
     let mut put = transaction.prepare_cached(
-        "insert into records (part, off, vendor, connection, livemode, event_hash, event_type, at, outcome, reason, story)
+        "insert into records (part, off, vendor, connection, livemode, event_id, event_type, at, outcome, reason, story)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     for row in &commit.records {
@@ -122,7 +126,7 @@ fn write_records(transaction: &Transaction<'_>, partition: u16, commit: &Commit)
             row.vendor.0 as i64,
             row.connection.0 as i64,
             mode,
-            event_hash(row.vendor, &row.event_id),
+            row.event_id,
             row.event_type,
             row.at.0,
             row.outcome.name(),

@@ -11,11 +11,12 @@ use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources,
 use domain::ids::{PARTITIONS, VendorId};
 use engine::{Engine, EngineConfig};
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
+use ingest::failed::FailedList;
 use ingest::limits::{LimitSettings, Limits};
-use ingest::malformed::MalformedList;
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances};
 use ingest::signature::Secret;
+use processor::audit::Audit;
 use processor::worker::{Alarms, check_continuity};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -74,6 +75,8 @@ pub struct App {
     pub hash_keys: Arc<HashKeys>,
     /// Partitions that stopped.
     pub alarms: Arc<Alarms>,
+    /// Checks the books and measures.
+    pub audit: Arc<Audit>,
     /// Woken after every commit of the fold.
     pub committed: Arc<Notify>,
     /// Woken when there are new questions.
@@ -139,6 +142,14 @@ impl App {
         });
         let directory = Arc::new(EndpointDirectory::new());
         let edge = Arc::new(edge(&config, log.clone(), directory.clone(), clock.clone()));
+        let audit = Arc::new(Audit {
+            store: fold.clone(),
+            log: log.clone(),
+            partitions,
+            clock: clock.clone(),
+            differences: Arc::default(),
+            measured_at: tokio::sync::Mutex::new(domain::ids::Timestamp(0)),
+        });
         let app = App {
             config,
             folder,
@@ -156,6 +167,7 @@ impl App {
             directory_version: tokio::sync::Mutex::default(),
             hash_keys: Arc::default(),
             alarms: Arc::default(),
+            audit,
             committed: Arc::default(),
             asked: Arc::default(),
         };
@@ -311,6 +323,6 @@ fn edge(config: &Config, log: Arc<LocalLog>, directory: Arc<EndpointDirectory>, 
         clock,
         writer: "run".to_owned(),
         tolerances: Tolerances { stripe: settings.signature_tolerance_s as i64, ..Tolerances::default() },
-        malformed: MalformedList::default(),
+        failed: FailedList::default(),
     }
 }

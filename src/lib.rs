@@ -15,6 +15,7 @@ pub mod data_folder;
 pub mod demo;
 pub mod doctor;
 pub mod engine_library;
+mod in_log;
 pub mod log_repair;
 pub mod pages;
 pub mod parts;

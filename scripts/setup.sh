@@ -15,8 +15,14 @@ case "$WANTED" in
     *) give_up "there is no set-up '$WANTED': run, test or check" ;;
 esac
 
-# The oldest compiler is `rust-version` of Cargo.toml; the oldest Node that the page build runs on is 18.
+# The oldest compiler is `rust-version` of Cargo.toml. The page build runs on Node 18, the tests in Node and in the browser
+# need 20.
 OLDEST_NODE=18
+NODE_FOR=''
+if [ "$WANTED" = test ]; then
+    OLDEST_NODE=20
+    NODE_FOR=' for the tests (make run works with 18)'
+fi
 
 system_packages() {
     local missing=()
@@ -30,6 +36,7 @@ system_packages() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     if [ "$WANTED" = test ]; then
         has chromium || missing+=(chromium)
+        has openssl || missing+=(openssl)
     fi
     if [ "$WANTED" = check ]; then
         has shellcheck || missing+=(shellcheck)
@@ -61,7 +68,7 @@ node_version() {
     found=$(node --version)
     found=${found#v}
     if [ "${found%%.*}" -lt "$OLDEST_NODE" ]; then
-        give_up "Node $found is too old, $OLDEST_NODE is needed: install a newer one (nodejs.org), then start again"
+        give_up "Node $found is too old, $OLDEST_NODE is needed$NODE_FOR: install a newer one (nodejs.org), then start again"
     fi
     say "Node $found"
 }

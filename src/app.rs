@@ -12,10 +12,11 @@ use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources,
 use domain::ids::{PARTITIONS, VendorId};
 use engine::Engine;
 use ingest::directory::EndpointDirectory;
+use ingest::failed::FailedList;
 use ingest::limits::{LimitSettings, Limits};
-use ingest::malformed::MalformedList;
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances};
+use processor::audit::Audit;
 use processor::worker::{Alarms, check_continuity};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct App {
     pub hash_keys: Arc<HashKeys>,
     /// Partitions that stopped.
     pub alarms: Arc<Alarms>,
+    /// Checks the books and measures.
+    pub audit: Arc<Audit>,
     /// Woken after every commit of the fold.
     pub committed: Arc<Notify>,
     /// Woken when there are new questions.
@@ -135,6 +138,14 @@ impl App {
         let hash_keys: Arc<HashKeys> = Arc::default();
         let loader = Arc::new(DirectoryLoader::new(control.clone(), directory.clone(), hash_keys.clone()));
         let edge = Arc::new(edge(&config, log.clone(), directory.clone(), clock.clone()));
+        let audit = Arc::new(Audit {
+            store: fold.clone(),
+            log: log.clone(),
+            partitions,
+            clock: clock.clone(),
+            differences: Arc::default(),
+            measured_at: tokio::sync::Mutex::new(domain::ids::Timestamp(0)),
+        });
         let app = App {
             config,
             folder,
@@ -152,6 +163,7 @@ impl App {
             loader,
             hash_keys,
             alarms: Arc::default(),
+            audit,
             committed: Arc::default(),
             asked: Arc::default(),
         };
@@ -257,6 +269,6 @@ fn edge(config: &Config, log: Arc<LocalLog>, directory: Arc<EndpointDirectory>, 
         clock,
         writer: "run".to_owned(),
         tolerances: Tolerances { stripe: settings.signature_tolerance_s as i64, ..Tolerances::default() },
-        malformed: MalformedList::default(),
+        failed: FailedList::default(),
     }
 }

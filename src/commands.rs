@@ -14,6 +14,9 @@ use std::path::Path;
 /// The largest decide file.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 const NO_BODY: Option<&Value> = None;
+/// Said when the log could not be written within the wait.
+const NOT_IN_LOG: &str =
+    "accepted; not yet in the log, so that what is delivered now may be booked without it first and moved later";
 
 /// `-` reads a secret from standard input, so that it does not stay in the shell's history.
 fn secret(given: &Secret) -> anyhow::Result<String> {
@@ -43,6 +46,9 @@ pub async fn connect(socket: &Path, arguments: ConnectArgs) -> anyhow::Result<()
         "Workspace {} is connected. Give the provider this endpoint URL:\n\n  {}\n",
         answer.vendor, answer.endpoint_url
     );
+    if !answer.in_log {
+        println!("The connection is {NOT_IN_LOG}.");
+    }
     if !has_key {
         println!(
             "Without a restricted key nothing can be looked up: codes that events do not name stay waiting. Add one with --key."
@@ -69,7 +75,8 @@ pub async fn decide(socket: &Path, arguments: DecideArgs) -> anyhow::Result<()> 
     let decisions = if content.is_array() { content } else { content["decisions"].clone() };
     let answer: DecideAnswer =
         call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor, decisions })).await?;
-    println!("Decisions {} to {} are in force.", answer.first_seq, answer.last_seq);
+    let state = if answer.in_log { "in force" } else { NOT_IN_LOG };
+    println!("Decisions {} to {} are {state}.", answer.first_seq, answer.last_seq);
     Ok(())
 }
 
@@ -177,9 +184,10 @@ pub async fn refused(socket: &Path, command: RefusedCommand) -> anyhow::Result<(
 }
 
 async fn hand_in(socket: &Path, vendor: String, decisions: Value) -> anyhow::Result<()> {
-    let _: DecideAnswer =
+    let answer: DecideAnswer =
         call(socket, Method::POST, "/v1/decide", Some(&DecideCall { vendor: vendor.clone(), decisions })).await?;
-    println!("Done. See `affilitrack refused list --vendor {vendor}` for what is still open.");
+    let done = if answer.in_log { "Done" } else { "Accepted; not yet in the log" };
+    println!("{done}. See `affilitrack refused list --vendor {vendor}` for what is still open.");
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 mod events;
 
 use crate::app::App;
+use crate::in_log::wait_until_in_log;
 use anyhow::Context;
 use domain::ids::{Provider, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
@@ -56,6 +57,8 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
         )
         .await?;
     app.load_directory().await?;
+    // The sample events come after the decisions, so that nothing is booked twice and moved.
+    wait_until_in_log(app.control.as_ref(), vendor.id).await?;
     let url = format!("http://{address}/webhooks/stripe/{}", connected.endpoint_id);
     let client = reqwest::Client::builder().timeout(DELIVERY_TIMEOUT).build()?;
     let mut sent = 0;

@@ -17,6 +17,7 @@ pub mod directory_loader;
 pub mod doctor;
 pub mod embedded_engine;
 pub mod engine_library;
+mod in_log;
 pub mod log_repair;
 pub mod pages;
 pub mod parts;

@@ -1,20 +1,26 @@
 //! The pages' backend over the real services.
 
+mod failures;
+
 use crate::app::App;
+use crate::in_log::wait_until_in_log;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
 use api::services::ReportError;
 use async_trait::async_trait;
-use domain::ids::{Mode, Timestamp};
+use domain::ids::{Mode, Provider, Timestamp};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, NewVendor, Session};
 use store::fold_store::{Activity, FoldStore};
 use store::scope::TenantScope;
 use store::secrets::SecretText;
+use telemetry::metrics::{self, Metric};
 use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_util::sync::CancellationToken;
 use web::backend::*;
 
@@ -30,6 +36,26 @@ pub struct Pages {
     stop: CancellationToken,
     /// Told apart from other starts in ETags: what changed is remembered since the start only.
     started_at: Timestamp,
+    /// Live streams that are open.
+    streams: Arc<AtomicUsize>,
+}
+
+/// Counts one live stream while it lives.
+struct OpenStream(Arc<AtomicUsize>);
+
+impl OpenStream {
+    fn new(streams: Arc<AtomicUsize>) -> OpenStream {
+        let before = streams.fetch_add(1, Ordering::Relaxed);
+        metrics::set(Metric::SseStreams, [], (before + 1) as f64);
+        OpenStream(streams)
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        metrics::set(Metric::SseStreams, [], before.saturating_sub(1) as f64);
+    }
 }
 
 fn failed(doing: &'static str) -> impl Fn(anyhow::Error) -> BackendError {
@@ -49,7 +75,7 @@ impl Pages {
     /// Pages of a process that is reached under a URL.
     pub fn new(app: Arc<App>, public_url: String, stop: CancellationToken) -> Pages {
         let started_at = (app.clock)();
-        Pages { app, public_url, stop, started_at }
+        Pages { app, public_url, stop, started_at, streams: Arc::default() }
     }
 
     async fn open(&self, cookie: &SessionCookie) -> Result<Session, BackendError> {
@@ -67,18 +93,19 @@ impl Pages {
         self.scope_in(&place.session, &place.vendor, place.mode).await
     }
 
-    async fn view(&self, connection: &ConnectionInfo, endpoint: &EndpointInfo) -> Result<ConnectionView, BackendError> {
+    async fn view(
+        &self,
+        vendor: &str,
+        connection: &ConnectionInfo,
+        endpoint: &EndpointInfo,
+    ) -> Result<ConnectionView, BackendError> {
         let since = Timestamp((self.app.clock)().0 - DAY.as_millis() as i64);
         let (fold, id) = (self.app.fold.clone(), connection.connection);
         let activity = tokio::task::spawn_blocking(move || fold.activity(id, since)).await;
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
-        let malformed = self.app.edge.malformed_for(&endpoint.endpoint_id);
-        let failures = malformed.iter().take(20).map(|one| DeliveryFailure {
-            at: one.at,
-            reason: format!("signed, but not readable: {}", one.reason),
-            count: 1,
-        });
+        let failed_deliveries = self.app.edge.failed_for(&endpoint.endpoint_id);
+        let about = failures::About { provider: connection.provider, vendor, secrets: endpoint.secrets.len() };
         Ok(ConnectionView {
             provider: connection.provider,
             endpoint_url: format!(
@@ -92,16 +119,61 @@ impl Pages {
             can_look_up: connection.can_look_up,
             last_delivery_at: activity.last_at,
             deliveries_24h: activity.recent,
-            failures: failures.collect(),
+            warning: about.warning(&failed_deliveries, activity.last_at),
+            failures: about.rows(&failed_deliveries, since),
             missing_event_types: missing_types(connection, &activity),
             missing: missing_words(connection),
         })
     }
+
+    async fn connect(&self, cookie: &SessionCookie, new: NewConnection) -> Result<Connected, FormError> {
+        let slug = new.slug;
+        let refused = |error| form_error(new.provider, error);
+        if let Some(name) = new.name {
+            let vendor = NewVendor { name, ..NewVendor::named(&slug) };
+            self.app.control.ensure_vendor(vendor, ACTOR, (self.app.clock)()).await.map_err(refused)?;
+        }
+        let request = ConnectRequest {
+            vendor: slug.clone(),
+            provider: new.provider,
+            secret: SecretText::new(new.secret.0),
+            key: new.key.map(|key| SecretText::new(key.0)),
+            api_base: None,
+            account: None,
+            complete_history: false,
+            mode_hint: None,
+        };
+        let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await.map_err(refused)?;
+        self.app.load_directory().await.map_err(failed("open the endpoint"))?;
+        // What is delivered to the address that the page shows comes after the connection.
+        wait_until_in_log(self.app.control.as_ref(), connected.vendor).await.map_err(refused)?;
+        let scope = self.scope_in(cookie, &slug, Mode::Live).await?;
+        let connections = self.app.control.connections(&scope).await.map_err(refused)?;
+        for connection in &connections {
+            if let Some(endpoint) =
+                connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id)
+            {
+                let connection = self.view(&slug, connection, endpoint).await?;
+                return Ok(Connected { vendor: slug, connection });
+            }
+        }
+        Err(FormError::Backend(BackendError::NotFound))
+    }
+}
+
+/// What a form asks for.
+struct NewConnection {
+    slug: String,
+    /// Name of the workspace, where the form makes one.
+    name: Option<String>,
+    provider: Provider,
+    secret: Secret,
+    key: Option<Secret>,
 }
 
 /// Types that were never seen although something was: before the first delivery all are.
 fn missing_types(connection: &ConnectionInfo, activity: &Activity) -> Vec<String> {
-    if connection.provider != domain::ids::Provider::Stripe || activity.event_types.is_empty() {
+    if connection.provider != Provider::Stripe || activity.event_types.is_empty() {
         return Vec::new();
     }
     STRIPE_EVENTS
@@ -213,7 +285,7 @@ impl Backend for Pages {
         let mut views = Vec::new();
         for connection in connections.iter().filter(|connection| connection.closed_at.is_none()) {
             for endpoint in &connection.endpoints {
-                views.push(self.view(connection, endpoint).await?);
+                views.push(self.view(vendor, connection, endpoint).await?);
             }
         }
         Ok(views)
@@ -228,37 +300,32 @@ impl Backend for Pages {
         // Whoever may open the workspace in which the form stands may connect.
         self.scope_in(cookie, vendor, Mode::Live).await?;
         let slug = form.workspace.clone().unwrap_or_else(|| vendor.to_owned());
-        if let Some(name) = form.workspace_name {
-            let new = NewVendor { name, ..NewVendor::named(&slug) };
-            self.app.control.ensure_vendor(new, ACTOR, (self.app.clock)()).await.map_err(form_error)?;
-        }
-        let request = ConnectRequest {
-            vendor: slug.clone(),
-            provider: domain::ids::Provider::Stripe,
-            secret: SecretText::new(form.secret.0),
-            key: form.key.map(|key| SecretText::new(key.0)),
-            api_base: None,
-            account: None,
-            complete_history: false,
-            mode_hint: None,
+        let new = NewConnection {
+            slug,
+            name: form.workspace_name,
+            provider: Provider::Stripe,
+            secret: form.secret,
+            key: form.key,
         };
-        let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await.map_err(form_error)?;
-        self.app.load_directory().await.map_err(failed("open the endpoint"))?;
-        let scope = self.scope_in(cookie, &slug, Mode::Live).await?;
-        let connections = self.app.control.connections(&scope).await.map_err(form_error)?;
-        for connection in &connections {
-            if let Some(endpoint) =
-                connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id)
-            {
-                return Ok(Connected { vendor: slug, connection: self.view(connection, endpoint).await? });
-            }
-        }
-        Err(FormError::Backend(BackendError::NotFound))
+        self.connect(cookie, new).await
+    }
+
+    async fn open_workspace(&self, cookie: &SessionCookie, form: WorkspaceForm) -> Result<Connected, FormError> {
+        self.open(cookie).await?;
+        let new = NewConnection {
+            slug: form.workspace,
+            name: Some(form.workspace_name),
+            provider: form.provider,
+            secret: form.secret,
+            key: form.key,
+        };
+        self.connect(cookie, new).await
     }
 
     async fn live(&self, place: &Place) -> Result<BoxStream<'static, LiveSignal>, BackendError> {
         let scope = self.scope(place).await?;
         let app = self.app.clone();
+        let open = OpenStream::new(self.streams.clone());
         let signals = BroadcastStream::new(self.app.live.subscribe()).filter_map(move |signal| {
             // A reader that lagged behind is told where things stand now.
             let now = || app.live.visible(store::event_log::partition_of(scope.vendor())).next_offset;
@@ -266,8 +333,12 @@ impl Backend for Pages {
                 Ok(signal) => {
                     (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset)
                 }
-                Err(_) => Some(now()),
+                Err(BroadcastStreamRecvError::Lagged(missed)) => {
+                    metrics::count(Metric::SseDropped, [], missed);
+                    Some(now())
+                }
             };
+            let _held_while_the_stream_lives = &open;
             async move { mine.map(|next_offset| LiveSignal { next_offset }) }
         });
         Ok(signals.take_until(self.stop.clone().cancelled_owned()).boxed())
@@ -279,13 +350,17 @@ impl Backend for Pages {
     }
 }
 
-fn form_error(error: ControlError) -> FormError {
+fn form_error(provider: Provider, error: ControlError) -> FormError {
     match error {
         ControlError::Invalid { field, message } => {
             let field = if field == "vendor" { "workspace".to_owned() } else { field };
             FormError::Fields(vec![FieldError { field, message }])
         }
-        other => FormError::Backend(failed("connect Stripe")(other.into())),
+        other => FormError::Backend(failed(match provider {
+            Provider::Stripe => "connect Stripe",
+            Provider::Paddle => "connect Paddle",
+            Provider::LemonSqueezy => "connect Lemon Squeezy",
+        })(other.into())),
     }
 }
 

@@ -66,6 +66,8 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
         writer: WRITER.to_owned(),
     };
     spawn(lifecycle.register("deadlines", BUDGET), async move |stop| timer.run(&stop).await);
+    let audit = app.audit.clone();
+    spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
     let loader = app.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
 }

@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use engine::Engine;
+use processor::audit::Audit;
 use processor::worker::Alarms;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -116,7 +117,12 @@ fn router(
     };
     let json = JsonApi::new(app.reports.clone(), Arc::new(app.ledger.clone()), keys, budget);
     Router::new()
-        .merge(health_router(lifecycle.clone(), metrics, app.alarms.clone()))
+        .merge(health_router(Health {
+            lifecycle: lifecycle.clone(),
+            metrics,
+            alarms: app.alarms.clone(),
+            audit: app.audit.clone(),
+        }))
         .merge(ingest::receive::router(app.edge.clone()))
         .merge(api::json::router(Arc::new(json)))
         .merge(pages)
@@ -133,14 +139,15 @@ struct Health {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     alarms: Arc<Alarms>,
+    audit: Arc<Audit>,
 }
 
-fn health_router(lifecycle: Lifecycle, metrics: Arc<Metrics>, alarms: Arc<Alarms>) -> Router {
+fn health_router(health: Health) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render_metrics))
-        .with_state(Health { lifecycle, metrics, alarms })
+        .with_state(health)
 }
 
 async fn healthz(State(health): State<Health>) -> impl IntoResponse {
@@ -153,9 +160,11 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let alarms = health.alarms.list();
-    if !alarms.is_empty() {
-        let words = alarms.iter().map(|(partition, words)| format!("partition {partition} stopped: {words}\n"));
-        return (StatusCode::SERVICE_UNAVAILABLE, words.collect());
+    let differences = health.audit.differences.list();
+    if !alarms.is_empty() || !differences.is_empty() {
+        let stopped = alarms.iter().map(|(partition, words)| format!("partition {partition} stopped: {words}\n"));
+        let wrong = differences.iter().map(|words| format!("the books do not add up: {words}\n"));
+        return (StatusCode::SERVICE_UNAVAILABLE, stopped.chain(wrong).collect());
     }
     if health.lifecycle.is_ready() {
         return (StatusCode::OK, "ready\n".to_owned());
@@ -164,7 +173,7 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn render_metrics(State(health): State<Health>) -> impl IntoResponse {
-    health.metrics.upkeep();
+    health.audit.measure().await;
     health.metrics.render()
 }
 

@@ -15,8 +15,8 @@
 use axum::serve::ListenerExt;
 use domain::ids::{ConnectionId, Provider, Timestamp, VendorId};
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
+use ingest::failed::FailedList;
 use ingest::limits::{LimitSettings, Limits};
-use ingest::malformed::MalformedList;
 use ingest::minimise::Minimiser;
 use ingest::receive::{Clock, Edge, Tolerances, router};
 use ingest::signature::Secret;
@@ -148,7 +148,7 @@ fn edge(log: Arc<dyn EventLog>, endpoint: String, secret: &str) -> Edge {
         clock,
         writer: "bench".to_owned(),
         tolerances: Tolerances::default(),
-        malformed: MalformedList::default(),
+        failed: FailedList::default(),
     }
 }
 

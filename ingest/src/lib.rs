@@ -14,9 +14,9 @@
 pub mod allow_list;
 pub mod client_address;
 pub mod directory;
+pub mod failed;
 mod fields;
 pub mod limits;
-pub mod malformed;
 pub mod minimise;
 pub mod receive;
 pub mod refusal;

@@ -2,8 +2,8 @@
 
 use crate::client_address::client_of;
 use crate::directory::{Endpoint, EndpointDirectory, EndpointMissing};
+use crate::failed::{FailedDelivery, FailedList, FailureKind};
 use crate::limits::{Limits, Reservation};
-use crate::malformed::{MalformedDelivery, MalformedList};
 use crate::minimise::{MINIMISER_REVISION, MinimiseError, Minimised, Minimiser};
 use crate::refusal::Refusal;
 use crate::signature::{header_name, verify};
@@ -76,14 +76,20 @@ pub struct Edge {
     pub writer: String,
     /// The accepted age of signatures.
     pub tolerances: Tolerances,
-    /// Signed requests that could not be read.
-    pub malformed: MalformedList,
+    /// Requests to known endpoints that were refused for what they are.
+    pub failed: FailedList,
 }
 
 impl Edge {
-    /// Signed requests of an endpoint that could not be read, newest first, at most 100.
-    pub fn malformed_for(&self, endpoint: &str) -> Vec<MalformedDelivery> {
-        self.malformed.of(endpoint)
+    /// Refused requests of an endpoint, newest first, at most 100.
+    pub fn failed_for(&self, endpoint: &str) -> Vec<FailedDelivery> {
+        self.failed.of(endpoint)
+    }
+
+    /// Lists a refused request for the vendor, without its content.
+    fn note_failure(&self, endpoint: &Endpoint, kind: FailureKind, reason: String, body: &[u8], at: Timestamp) {
+        let body_sha256 = hex::encode(Sha256::digest(body));
+        self.failed.add(&endpoint.id, FailedDelivery { at, kind, reason, body_sha256 });
     }
 }
 
@@ -220,7 +226,8 @@ fn verify_signature(
     let provider = endpoint.provider;
     let header = headers.get(header_name(provider)).and_then(|value| value.to_str().ok());
     let tolerance = edge.tolerances.of(provider);
-    Ok(verify(provider, header, body, &endpoint.secrets, received_at.seconds(), tolerance)?)
+    let verdict = verify(provider, header, body, &endpoint.secrets, received_at.seconds(), tolerance);
+    Ok(verdict.inspect_err(|error| edge.note_failure(endpoint, error.into(), error.to_string(), body, received_at))?)
 }
 
 fn check_endpoint_budget(edge: &Edge, endpoint: &Endpoint) -> Result<(), Refusal> {
@@ -242,14 +249,7 @@ fn minimise_payload(
             count(Metric::IngestCutValues, labels, u64::from(minimised.cut_values));
         }
         Ok(_) => {}
-        Err(error) => edge.malformed.add(
-            &endpoint.id,
-            MalformedDelivery {
-                at: received_at,
-                reason: error.to_string(),
-                body_sha256: hex::encode(Sha256::digest(body)),
-            },
-        ),
+        Err(error) => edge.note_failure(endpoint, error.into(), error.to_string(), body, received_at),
     }
     minimised
 }
@@ -270,12 +270,22 @@ async fn append_delivery(
         payload: Payload::Delivery(delivery_of(endpoint, minimised)),
     };
     let new_record = NewRecord { partition: partition_of(endpoint.vendor), bytes: record.encode() };
-    match tokio::time::timeout(APPEND_TIMEOUT, edge.log.append(new_record)).await {
-        Ok(appended) => appended.map(|_offset| ()).map_err(Refusal::NotStored),
-        Err(_) => Err(Refusal::NotStored(LogError::Unavailable(format!(
-            "no acknowledgement after {} s",
-            APPEND_TIMEOUT.as_secs()
-        )))),
+    let stopwatch = Stopwatch::start();
+    let appended = match tokio::time::timeout(APPEND_TIMEOUT, edge.log.append(new_record)).await {
+        Ok(appended) => appended.map(|_offset| ()),
+        Err(_) => Err(LogError::Unavailable(format!("no acknowledgement after {} s", APPEND_TIMEOUT.as_secs()))),
+    };
+    match &appended {
+        Ok(()) => stopwatch.observe(Metric::LogProduceSeconds, []),
+        Err(error) => count(Metric::LogProduceErrors, [("code", error_code(error))], 1),
+    }
+    appended.map_err(Refusal::NotStored)
+}
+
+fn error_code(error: &LogError) -> &'static str {
+    match error {
+        LogError::Unavailable(_) => "unavailable",
+        _ => "failed",
     }
 }
 

@@ -11,8 +11,8 @@ use futures::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::BodyExt;
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
+use ingest::failed::{FailedList, FailureKind};
 use ingest::limits::{LimitSettings, Limits};
-use ingest::malformed::MalformedList;
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances, router};
 use ingest::signature::Secret;
@@ -94,7 +94,7 @@ impl TestEdge {
             clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
             writer: "ingest-test".to_owned(),
             tolerances: Tolerances::default(),
-            malformed: MalformedList::default(),
+            failed: FailedList::default(),
         });
         TestEdge { log, router: router(edge.clone()), edge, now_ms }
     }
@@ -247,7 +247,11 @@ async fn what_is_not_signed_is_refused() {
         assert!(answer.body.starts_with(&format!(r#"{{"error":{{"code":"{tag}","message":""#)), "{}", answer.body);
     }
     assert!(test.deliveries().is_empty());
-    assert!(test.edge.malformed_for(ENDPOINT).is_empty());
+    let listed = test.edge.failed_for(ENDPOINT);
+    let kinds: Vec<FailureKind> = listed.iter().rev().map(|one| one.kind).collect();
+    use FailureKind::{EmptyBody, NoSignature, TooOld, WrongSecret};
+    assert_eq!(kinds, [NoSignature, WrongSecret, WrongSecret, TooOld, EmptyBody, EmptyBody]);
+    assert!(!format!("{listed:?}").contains("Ann"), "nothing of the body: {listed:?}");
 }
 
 #[tokio::test]
@@ -272,7 +276,7 @@ fn unloaded_edge(test: &TestEdge) -> Edge {
         clock: test.edge.clock.clone(),
         writer: String::new(),
         tolerances: Tolerances::default(),
-        malformed: MalformedList::default(),
+        failed: FailedList::default(),
     }
 }
 
@@ -287,8 +291,9 @@ async fn signed_but_unreadable_is_refused_and_listed() {
         assert!(answer.body.contains("\"malformed\""), "{}", answer.body);
     }
     assert!(test.deliveries().is_empty());
-    let listed = test.edge.malformed_for(ENDPOINT);
+    let listed = test.edge.failed_for(ENDPOINT);
     assert_eq!(listed.len(), 6);
+    assert!(listed.iter().all(|one| one.kind == FailureKind::Unreadable));
     assert!(listed[0].reason.contains("created") && !listed[0].reason.contains("today"), "{listed:?}");
     assert_eq!(listed[0].body_sha256.len(), 64);
     assert_eq!(listed[0].at, Timestamp(NOW * 1000));

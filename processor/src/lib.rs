@@ -5,6 +5,7 @@
 //! [`state`], one transaction commits it with the position; [`sink`] carries the lines into the
 //! warehouse and announces them. [`relay`] brings people's decisions into the log, [`lookups`]
 //! the providers' answers, [`deadlines`] what waited too long.
+pub mod audit;
 pub mod batch;
 pub mod deadlines;
 mod generations;

@@ -157,7 +157,12 @@ impl LookupWorker {
                 (None, Some(format!("gave up after {tries} tries: {words}")))
             }
             Reply::Later(words) => {
-                tracing::debug!(request = question.request, "a look-up will be tried again: {words}");
+                // Once per question is enough for a person; the tries that follow are a detail.
+                if tries == 1 {
+                    tracing::warn!(request = question.request, "a look-up will be tried again: {words}");
+                } else {
+                    tracing::debug!(request = question.request, "a look-up will be tried again: {words}");
+                }
                 return self.rest(desk, question.id, asked_at, Duration::from_millis(250 << tries.min(8)));
             }
         };
@@ -251,7 +256,7 @@ impl LookupWorker {
 }
 
 /// The client for providers' interfaces: TLS by rustls against the system's certificates
-/// (`SSL_CERT_FILE` adds a private authority), and no redirects, so that a key never travels to
+/// (`SSL_CERT_FILE` names a file that stands in for them, for a private authority), and no redirects, so that a key never travels to
 /// another host.
 fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
     // Fails when the process already chose a provider, which is as good.

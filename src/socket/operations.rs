@@ -2,6 +2,7 @@
 
 use super::protocol::*;
 use super::{Failure, Local};
+use crate::in_log::wait_until_in_log;
 use api::ledger::explain;
 use api::model::Explanation;
 use domain::ids::{Mode, PARTITIONS, VendorId};
@@ -31,7 +32,9 @@ impl Local {
         let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await?;
         // The caller may deliver at once.
         self.app.load_directory().await?;
+        let in_log = wait_until_in_log(self.app.control.as_ref(), connected.vendor).await?;
         Ok(ConnectAnswer {
+            in_log,
             vendor: call.vendor,
             connection: connected.connection.0,
             endpoint_url: format!("{}/webhooks/{}/{}", self.public_url, call.provider.name(), connected.endpoint_id),
@@ -44,7 +47,8 @@ impl Local {
         let now = (self.app.clock)();
         let vendor = self.app.control.ensure_vendor(NewVendor::named(&call.vendor), ACTOR, now).await?;
         let decided = self.app.control.decide(vendor.id, decisions, ACTOR, now).await?;
-        Ok(DecideAnswer { first_seq: decided.first_seq, last_seq: decided.last_seq })
+        let in_log = wait_until_in_log(self.app.control.as_ref(), vendor.id).await?;
+        Ok(DecideAnswer { first_seq: decided.first_seq, last_seq: decided.last_seq, in_log })
     }
 
     pub(super) async fn api_key(&self, call: ApiKeyCall) -> Result<ApiKeyAnswer, Failure> {

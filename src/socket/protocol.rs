@@ -41,6 +41,8 @@ pub struct ConnectAnswer {
     pub endpoint: String,
     /// Where the provider must send its webhooks.
     pub endpoint_url: String,
+    /// What is delivered from now on comes after it.
+    pub in_log: bool,
 }
 
 /// `POST /v1/decide`
@@ -60,6 +62,8 @@ pub struct DecideAnswer {
     pub first_seq: u64,
     /// Number of the last one.
     pub last_seq: u64,
+    /// What is delivered from now on comes after them.
+    pub in_log: bool,
 }
 
 /// `POST /v1/api-keys`

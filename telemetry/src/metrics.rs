@@ -71,18 +71,12 @@ metrics_table! {
     RefusedOpen, "at_refused_open", Gauge, "Refused records nobody has dealt with, by reason.";
     SinkInsertSeconds, "at_sink_insert_seconds", Histogram, "Duration of one warehouse insert.";
     SinkBatchLines, "at_sink_batch_lines", Histogram, "Lines per warehouse insert.";
-    SinkUnverifiedLines, "at_sink_unverified_lines", Gauge, "Lines inserted but not yet verified in the warehouse.";
     SinkRetries, "at_sink_retries_total", Counter, "Warehouse inserts tried again.";
     VisibleDelaySeconds, "at_visible_delay_seconds", Histogram, "From received to readable, by path.";
-    ReconcileDifferences, "at_reconcile_differences_total", Counter, "Differences between outbox and warehouse; must stay 0. By kind.";
-    AuditRefoldDifferences, "at_audit_refold_differences_total", Counter, "Differences between the ledger and a second fold; must stay 0. By kind.";
-    QuerySeconds, "at_query_seconds", Histogram, "Duration of a warehouse query, by query and tenant size class.";
-    QueryRowsRead, "at_query_rows_read", Histogram, "Rows a warehouse query read, by query and tenant size class.";
+    ReconcileDifferences, "at_reconcile_differences_total", Counter, "Checks of the books that found a new difference; must stay 0. By kind.";
+    QuerySeconds, "at_query_seconds", Histogram, "Duration of a warehouse query, by query.";
     SseStreams, "at_sse_streams", Gauge, "Open live streams.";
     SseDropped, "at_sse_dropped_total", Counter, "Live signals dropped for a slow page.";
-    AlertsRaised, "at_alerts_raised_total", Counter, "Alerts raised, by class.";
-    AlertStateCodes, "at_alert_state_codes", Gauge, "Codes the detector keeps state for, by class.";
-    ProviderReconcileMissing, "at_provider_reconcile_missing_total", Counter, "Events the provider has and we had not received, by provider.";
 }
 
 /// Buckets of durations, in seconds.

@@ -43,6 +43,31 @@ async fn a_late_mapping_moves_the_money_and_another_move_goes_back() {
 }
 
 #[tokio::test]
+async fn what_is_delivered_right_after_a_decision_is_booked_once() {
+    let it = Instance::start().await;
+    let acme = it.vendor("acme", json!([])).await;
+    let socket = it.product.socket();
+    for n in 0..10 {
+        let (id, code) = (format!("n{n}"), format!("CODE{n}"));
+        let promotion = format!("promo_{n}");
+        let decisions = json!([
+            {"decide": "affiliate", "key": format!("aff_{n}"), "name": "Somebody"},
+            {"decide": "map", "provider": "stripe", "code": code, "promotion_code_id": promotion, "affiliate": format!("aff_{n}")},
+        ]);
+        let answer = socket.post("/v1/decide", &json!({"vendor": "acme", "decisions": decisions})).await.unwrap();
+        assert_eq!(answer["in_log"], true, "{answer}");
+        let sale = session(&id, json!({"discounts": [{"coupon": null, "promotion_code": promotion}]}));
+        assert!(it.deliver(&acme, &sale.to_string()).await.status < 300);
+        acme.settle().await;
+        let purchase = acme.api.get(&["purchases", &format!("pi:pi_{id}")], &[]).await.unwrap();
+        let kinds: Vec<&str> =
+            purchase["lines"].as_array().unwrap().iter().filter_map(|line| line["kind"].as_str()).collect();
+        assert_eq!(kinds, ["sale"], "{purchase}");
+        assert_eq!(purchase["affiliate"], format!("aff_{n}"));
+    }
+}
+
+#[tokio::test]
 async fn mistakes_in_a_decide_file_name_their_place_and_change_nothing() {
     let it = Instance::start().await;
     let acme = it.vendor("acme", maya()).await;

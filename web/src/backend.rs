@@ -131,12 +131,25 @@ pub struct ConnectionView {
     pub last_delivery_at: Option<Timestamp>,
     /// Deliveries of the last 24 hours.
     pub deliveries_24h: u64,
+    /// The last delivery was refused, and what to do; `None` when it was taken.
+    pub warning: Option<DeliveryWarning>,
     /// What went wrong lately, newest first, at most 20.
     pub failures: Vec<DeliveryFailure>,
     /// Event types that should be sent and were never seen.
     pub missing_event_types: Vec<String>,
     /// What cannot be known with this connection, as sentences.
     pub missing: Vec<String>,
+}
+
+/// The newest delivery was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryWarning {
+    /// When it came.
+    pub at: Timestamp,
+    /// What happened, to be read after "the last delivery".
+    pub what: String,
+    /// What to do, as sentences.
+    pub advice: String,
 }
 
 /// Deliveries that failed for one reason.
@@ -163,6 +176,21 @@ pub struct StripeForm {
     pub key: Option<Secret>,
 }
 
+/// The form that makes the first workspace, checked for shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkspaceForm {
+    /// Slug of the workspace to open. No workspace of the session has it.
+    pub workspace: String,
+    /// Name of that workspace, as typed.
+    pub workspace_name: String,
+    /// Whose webhooks.
+    pub provider: Provider,
+    /// What the provider signs with.
+    pub secret: Secret,
+    /// For look-ups.
+    pub key: Option<Secret>,
+}
+
 /// What a connect form made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
@@ -175,7 +203,7 @@ pub struct Connected {
 /// A field that has to be changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// `workspace`, `secret` or `key`; anything else is shown above the form.
+    /// `workspace`, `provider`, `secret` or `key`; anything else is shown above the form.
     pub field: String,
     /// A sentence: what is wrong and what to do.
     pub message: String,
@@ -264,6 +292,9 @@ pub trait Backend: Send + Sync + 'static {
         vendor: &str,
         form: StripeForm,
     ) -> Result<Connected, FormError>;
+
+    /// Makes a workspace with its first connection. Whoever has a session may.
+    async fn open_workspace(&self, cookie: &SessionCookie, form: WorkspaceForm) -> Result<Connected, FormError>;
 
     /// Signals from now on. The stream ends when the process stops; a slow reader may miss
     /// signals in the middle, never the last one.

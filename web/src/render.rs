@@ -68,6 +68,8 @@ pub struct Refresh {
     pub watermark: u64,
     /// `12:03` in the vendor's time zone; empty where a page has none.
     pub as_of: String,
+    /// Fetch it every ten seconds too: it shows what no signal tells of.
+    pub polls: bool,
 }
 
 #[derive(Template)]

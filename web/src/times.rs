@@ -24,6 +24,17 @@ pub fn clock(at: Timestamp, time_zone: &str) -> String {
     format(at, time_zone, "%H:%M")
 }
 
+/// `12 s ago`, `5 min ago`, `3 h ago`, `2 days ago`; what lies ahead is now.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.0 - at.0).max(0) / 1000;
+    match seconds {
+        0..100 => format!("{seconds} s ago"),
+        100..6_000 => format!("{} min ago", seconds / 60),
+        6_000..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 /// For the `datetime` attribute: RFC 3339 in UTC.
 pub fn machine(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map(|moment| moment.to_string()).unwrap_or_default()
@@ -59,6 +70,15 @@ mod tests {
         assert_eq!(clock(at, "No/Such"), "11:03");
         assert_eq!(machine(at), "2026-11-21T11:03:09Z");
         assert_eq!(moment(Timestamp(i64::MAX), "UTC"), "unknown time");
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        let after = |seconds: i64| ago(Timestamp(1_000), Timestamp(1_000 + seconds * 1_000));
+        assert_eq!(
+            [after(-5), after(12), after(150), after(7_300), after(259_200)],
+            ["0 s ago", "12 s ago", "2 min ago", "2 h ago", "3 days ago"]
+        );
     }
 
     #[test]

@@ -307,6 +307,31 @@ async fn what_was_typed_is_kept_beside_its_error() {
 }
 
 #[tokio::test]
+async fn without_any_workspace_the_first_page_makes_one() {
+    let backend = SampleBackend::empty(Arc::new(|| NOW));
+    let router = web::router(App::new(backend.clone(), Settings::new(Arc::new(|| NOW))));
+    let site = Site { backend, router };
+    let home = site.get("/").await;
+    assert_eq!((home.status, header_text(&home, header::LOCATION)), (StatusCode::SEE_OTHER, "/welcome"));
+    let page = site.ok("/welcome").await.body;
+    assert!(page.contains("Welcome to AffiliTrack") && page.contains("affilitrack connect stripe --vendor acme"));
+    let forged = site.post("/welcome", "csrf=x&workspace=Acme&provider=stripe&secret=whsec_0123456789").await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    let wrong = site.post("/welcome", &format!("csrf={CSRF}&workspace=&provider=paddle&secret=&key=")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.body.contains("Give the workspace a name") && wrong.body.contains("Paste the signing secret"));
+    assert!(wrong.body.contains("<option value=\"paddle\" selected>"), "what was chosen stays");
+    let form = format!("csrf={CSRF}&workspace=Tiny+Tools&provider=paddle&secret=pdl_ntfset_01&key=");
+    let made = site.post("/welcome", &form).await;
+    assert_eq!(
+        (made.status, header_text(&made, header::LOCATION)),
+        (StatusCode::SEE_OTHER, "/tiny-tools/connections?connected=paddle")
+    );
+    let page = site.ok("/tiny-tools/connections?connected=paddle").await.body;
+    assert!(page.contains("Paddle is connected.") && page.contains("Developer tools, Notifications"), "{page}");
+}
+
+#[tokio::test]
 async fn connecting_opens_a_workspace_beside_the_demo() {
     let site = Site::new();
     let answer = site

@@ -19,6 +19,7 @@ use store::warehouse::queries::{
     Grouping, LedgerBounds, LedgerSummary, OutcomeCount, PurchaseOutcomes, PurchasesPage, SummaryRow,
 };
 use store::warehouse::{ScopedQuery, TenantRow, Warehouse, WarehouseError};
+use telemetry::metrics::{Metric, Stopwatch};
 
 /// Why a report cannot be given.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +116,12 @@ impl Reports {
     {
         let position = position(&page.watermark);
         let question = format!("{} {query:?}", Q::NAME);
-        let read = self.sources.warehouse.read(&page.scope, &position, query);
+        let read = async {
+            let stopwatch = Stopwatch::start();
+            let rows = self.sources.warehouse.read(&page.scope, &position, query).await;
+            stopwatch.observe(Metric::QuerySeconds, [("query", Q::NAME)]);
+            rows
+        };
         Ok(self.sources.cache.get(&page.scope, &position, question, read).await?)
     }
 

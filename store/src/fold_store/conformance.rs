@@ -146,6 +146,10 @@ fn records(rows: Vec<RecordRow>) -> Commit {
     Commit { records: rows, ..Commit::default() }
 }
 
+fn waiting(name: &str) -> Outcome {
+    Outcome::Waiting(format!("waits for the sale of {name}"))
+}
+
 fn question(request: &str) -> (Scope, Provider, Question) {
     (scope(), Provider::Stripe, Question { request: request.to_owned(), about: "a code" })
 }
@@ -555,6 +559,68 @@ fn outcomes_are_counted_and_move() {
         let listed = store.records(PARTITION, &[6, 2, 99, 1]).unwrap();
         let listed: Vec<_> = listed.iter().map(|one| (one.offset, one.outcome.as_str(), one.reason.as_str())).collect();
         assert_eq!(listed, [(6, "counted", ""), (2, "ignored", "waived: y"), (1, "counted", "")]);
+    });
+}
+
+#[test]
+fn the_tally_holds_every_record_and_every_outcome() {
+    on_every_backend(|store| {
+        assert_eq!(store.tally().unwrap(), Tally::default());
+        let decision = RecordRow { mode: None, ..row(2, "", Outcome::Decision) };
+        let rows = vec![row(0, "evt_1", Outcome::Counted), row(1, "evt_2", waiting("pi_1")), decision];
+        commit(store, PARTITION, 3, &records(rows)).unwrap();
+        let other = RecordRow { vendor: OTHER_VENDOR, mode: Some(Mode::Test), ..row(0, "evt_3", Outcome::Counted) };
+        commit(store, 7, 1, &records(vec![other])).unwrap();
+        let sorted = |tally: Tally| {
+            let mut outcomes: Vec<(u64, String, i64)> =
+                tally.outcomes.into_iter().filter(|one| one.2 != 0).map(|one| (one.0.0, one.1, one.2)).collect();
+            outcomes.sort();
+            (tally.records, outcomes)
+        };
+        let line = |vendor: VendorId, outcome: &str, count: i64| (vendor.0, outcome.to_owned(), count);
+        let (partitions, outcomes) = sorted(store.tally().unwrap());
+        assert_eq!(partitions, [(PARTITION, 3), (7, 1)]);
+        let both = [line(VENDOR, "counted", 1), line(VENDOR, "decisions", 1), line(VENDOR, "waiting", 1)];
+        assert_eq!(outcomes, [&both[..], &[line(OTHER_VENDOR, "counted", 1)]].concat());
+        // One that is under way is noted; what is resolved moves; the sum stays that of the records.
+        let under_way =
+            Position { fanout: Some(domain::fold::Fanout { vendor: VENDOR, keys: None, after: StoryId(0) }), ..at(3) };
+        let next = Commit {
+            records: vec![RecordRow { mode: None, ..row(3, "", Outcome::Decision) }],
+            resolved: vec![(1, Outcome::Counted)],
+            ..Commit::default()
+        };
+        store.commit(PARTITION, &store.position(PARTITION).unwrap(), &under_way, &next).unwrap();
+        let (partitions, outcomes) = sorted(store.tally().unwrap());
+        assert_eq!(partitions, [(PARTITION, 4), (7, 1)]);
+        let both = [line(VENDOR, "counted", 2), line(VENDOR, "decisions", 2)];
+        assert_eq!(outcomes, [&both[..], &[line(OTHER_VENDOR, "counted", 1)]].concat());
+    });
+}
+
+#[test]
+fn what_is_open_is_summed_up_by_reason() {
+    on_every_backend(|store| {
+        assert_eq!(store.open_summary().unwrap(), []);
+        let refused = |words: &str| Outcome::Refused(words.to_owned());
+        let rows = vec![
+            row(0, "evt_1", refused("bad_currency: `dollars`")),
+            row(1, "evt_2", refused("bad_currency: `euros`")),
+            row(2, "evt_3", refused("without a colon")),
+            row(3, "evt_4", waiting("pi_1")),
+            row(4, "evt_5", Outcome::Counted),
+        ];
+        commit(store, PARTITION, 5, &records(rows)).unwrap();
+        let mut found = store.open_summary().unwrap();
+        found.sort_by(|one, other| (&one.outcome, &one.reason).cmp(&(&other.outcome, &other.reason)));
+        let open = |outcome: &str, reason: &str, records, offset: i64| OpenSummary {
+            outcome: outcome.to_owned(),
+            reason: reason.to_owned(),
+            records,
+            oldest: Timestamp(NOW.0 + offset),
+        };
+        assert_eq!(found[..2], [open("refused", "bad_currency", 2, 0), open("refused", "without a colon", 1, 2)]);
+        assert_eq!((found.len(), &found[2].outcome[..], found[2].records), (3, "waiting", 1));
     });
 }
 

@@ -241,6 +241,30 @@ pub struct Activity {
     pub event_types: Vec<String>,
 }
 
+/// How many records every partition has and how they ended, all of one state of the store: the
+/// two must come to the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Partition, and how many of its records have been noted: those below the position, and the
+    /// one at the position if its fan-out is under way.
+    pub records: Vec<(u16, u64)>,
+    /// Vendor (0 for what could not be read), outcome, and the count of it over both modes.
+    pub outcomes: Vec<(VendorId, String, i64)>,
+}
+
+/// Records that are refused or waiting for one reason, over all vendors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSummary {
+    /// `refused` or `waiting`.
+    pub outcome: String,
+    /// The reason up to its first colon.
+    pub reason: String,
+    /// How many.
+    pub records: u64,
+    /// Time on the oldest of them.
+    pub oldest: Timestamp,
+}
+
 /// How many records ended how, of one vendor and mode (decisions counted in both).
 pub type OutcomeCounts = std::collections::BTreeMap<String, u64>;
 
@@ -305,6 +329,10 @@ pub trait FoldStore: Send + Sync {
     ) -> Result<Vec<ListedRecord>, FoldStoreError>;
     /// How many records ended how.
     fn outcome_counts(&self, vendor: VendorId, mode: Mode) -> Result<OutcomeCounts, FoldStoreError>;
+    /// Counts that must come to the same, for the audit. Reads a row per vendor and outcome.
+    fn tally(&self) -> Result<Tally, FoldStoreError>;
+    /// What is refused or waiting, for gauges, at most 1,000 reasons. Reads every open record.
+    fn open_summary(&self) -> Result<Vec<OpenSummary>, FoldStoreError>;
     /// The last decision of every vendor that was folded.
     fn last_sequences(&self) -> Result<Vec<(VendorId, u64)>, FoldStoreError>;
     /// Whether any purchase was ever booked.

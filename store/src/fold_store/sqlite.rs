@@ -329,6 +329,41 @@ impl FoldStore for SqliteFoldStore {
         })
     }
 
+    fn tally(&self) -> Result<Tally, FoldStoreError> {
+        self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let records = snapshot
+                .prepare_cached("select part, next_off + (cursor is not null) from positions order by part")?
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
+                .collect::<Result<_, _>>()?;
+            let outcomes = snapshot
+                .prepare_cached("select vendor, outcome, sum(records) from outcome_counts group by vendor, outcome")?
+                .query_map([], |row| Ok((VendorId(row.get::<_, i64>(0)? as u64), row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(Tally { records, outcomes })
+        })
+    }
+
+    fn open_summary(&self) -> Result<Vec<OpenSummary>, FoldStoreError> {
+        self.read(|connection| {
+            let summary = connection
+                .prepare_cached(
+                    "select outcome, substr(reason, 1, instr(reason || ':', ':') - 1) as first, count(*), min(at) from records
+                     where outcome in ('refused', 'waiting') group by outcome, first limit 1000",
+                )?
+                .query_map([], |row| {
+                    Ok(OpenSummary {
+                        outcome: row.get(0)?,
+                        reason: row.get(1)?,
+                        records: row.get::<_, i64>(2)? as u64,
+                        oldest: Timestamp(row.get(3)?),
+                    })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(summary)
+        })
+    }
+
     fn last_sequences(&self) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
         self.read(|connection| {
             let rows: Vec<(u64, u64)> = connection

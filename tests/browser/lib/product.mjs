@@ -40,10 +40,11 @@ export class Product {
   #child = null
   #log = ''
 
-  /** `demo: false` starts without the demo workspace. */
-  constructor({ demo = true } = {}) {
+  /** `demo: false` starts without the demo workspace; `settings` are more environment variables. */
+  constructor({ demo = true, settings = {} } = {}) {
     checkBinary()
     this.demo = demo
+    this.settings = settings
     this.folder = mkdtempSync(join(tmpdir(), 'affilitrack-browser-'))
     this.port = 0
     /** The one-time address that the last start printed. */
@@ -53,7 +54,8 @@ export class Product {
   /** Starts it and waits for the printed address. A second start takes the port of the first. */
   async start() {
     const settings = { DATA_DIR: this.folder, PORT: String(this.port), AFFILITRACK_DEMO: this.demo ? 'on' : 'off' }
-    const child = spawn(BINARY, ['run'], { cwd: REPOSITORY, env: environment(settings), stdio: ['ignore', 'pipe', 'pipe'] })
+    const env = environment({ ...settings, ...this.settings })
+    const child = spawn(BINARY, ['run'], { cwd: REPOSITORY, env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     this.#log = ''
     // If the test itself falls over, nothing is left running.
@@ -86,6 +88,11 @@ export class Product {
 
   #remember(text) {
     this.#log = (this.#log + text).slice(-KEPT_LOG_CHARACTERS)
+  }
+
+  /** The end of what it said so far. */
+  get log() {
+    return this.#log
   }
 
   /** The address of a path. */
@@ -137,6 +144,15 @@ export class Product {
   async connect(vendor, secret, ...more) {
     const printed = await this.command(['connect', 'stripe', '--vendor', vendor, '--secret', '-', ...more], `${secret}\n`)
     return printed.match(/http:\S+\/webhooks\/stripe\/[\w-]+/)[0]
+  }
+
+  /** Reads from the JSON API with a key of its own. Answers undefined for what is not there. */
+  async read(vendor, mode, path) {
+    const key = (await this.command(['api-key', '--vendor', vendor, '--mode', mode])).trim()
+    const answer = await fetch(this.at(`/api/v1/${path}`), { headers: { authorization: `Bearer ${key}` } })
+    if (answer.status === 404) return undefined
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+    return answer.json()
   }
 
   /** Hands in decisions. */

@@ -1,6 +1,7 @@
-//! The connect form: what was typed, and whether it has the shape of a Stripe secret.
+//! The connect forms: what was typed, and whether it has the shape of a secret.
 
-use crate::backend::{FieldError, Secret, StripeForm, VendorView};
+use crate::backend::{FieldError, Secret, StripeForm, VendorView, WorkspaceForm};
+use domain::ids::Provider;
 use serde::Deserialize;
 
 /// Longest value of a field, in bytes.
@@ -8,7 +9,7 @@ const MAX_FIELD_BYTES: usize = 255;
 /// Longest name of a workspace, in characters; its slug is not longer.
 const MAX_NAME_CHARACTERS: usize = 60;
 /// First parts of addresses that are no workspace.
-const NO_WORKSPACES: [&str; 7] = ["api", "assets", "healthz", "metrics", "open", "readyz", "webhooks"];
+const NO_WORKSPACES: [&str; 8] = ["api", "assets", "healthz", "metrics", "open", "readyz", "webhooks", "welcome"];
 
 /// As posted.
 #[derive(Clone, Default, Deserialize)]
@@ -17,6 +18,9 @@ pub(crate) struct TypedForm {
     pub csrf: String,
     #[serde(default)]
     pub workspace: String,
+    /// Only on the form that makes the first workspace.
+    #[serde(default)]
+    pub provider: String,
     #[serde(default)]
     pub secret: String,
     #[serde(default)]
@@ -36,15 +40,7 @@ impl TypedForm {
             ("secret", secret_problem(secret)),
             ("key", key_problem(key)),
         ];
-        let errors: Vec<FieldError> = checks
-            .into_iter()
-            .filter_map(|(field, problem)| {
-                problem.map(|message| FieldError { field: field.into(), message: message.into() })
-            })
-            .collect();
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        no_problems(&checks)?;
         Ok(StripeForm {
             workspace: beside.map(|_| slug(workspace)),
             workspace_name: beside.map(|_| workspace.to_owned()),
@@ -52,6 +48,47 @@ impl TypedForm {
             key: (!key.is_empty()).then(|| Secret(key.to_owned())),
         })
     }
+
+    /// The form of the first page: any provider, and a workspace beside `vendors`.
+    ///
+    /// # Errors
+    /// Every field that has to be changed.
+    pub fn checked_workspace(&self, vendors: &[VendorView]) -> Result<WorkspaceForm, Vec<FieldError>> {
+        let (workspace, secret, key) = (self.workspace.trim(), self.secret.trim(), self.key.trim());
+        let provider = Provider::from_name(self.provider.trim());
+        let secret_problem = match provider {
+            Some(Provider::Stripe) | None => secret_problem(secret),
+            Some(Provider::Paddle | Provider::LemonSqueezy) => other_secret_problem(secret),
+        };
+        let key_problem = match provider {
+            Some(Provider::Stripe) | None => key_problem(key),
+            Some(_) => (!key.is_empty() && !is_plain(key)).then_some(BROKEN_KEY),
+        };
+        no_problems(&[
+            ("workspace", workspace_problem(workspace, vendors)),
+            ("provider", provider.is_none().then_some("Choose one of the three.")),
+            ("secret", secret_problem),
+            ("key", key_problem),
+        ])?;
+        Ok(WorkspaceForm {
+            workspace: slug(workspace),
+            workspace_name: workspace.to_owned(),
+            provider: provider.unwrap_or(Provider::Stripe),
+            secret: Secret(secret.to_owned()),
+            key: (!key.is_empty()).then(|| Secret(key.to_owned())),
+        })
+    }
+}
+
+/// What was found, as errors of fields.
+fn no_problems(checks: &[(&str, Option<&str>)]) -> Result<(), Vec<FieldError>> {
+    let errors: Vec<FieldError> = checks
+        .iter()
+        .filter_map(|(field, problem)| {
+            problem.map(|message| FieldError { field: (*field).into(), message: message.into() })
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// The name as it stands in addresses: `Tiny Tools` becomes `tiny-tools`. Empty if nothing of it can.
@@ -94,6 +131,19 @@ fn secret_problem(secret: &str) -> Option<&'static str> {
     }
 }
 
+/// Paddle's and Lemon Squeezy's: no fixed form, but an API key is no signing secret.
+fn other_secret_problem(secret: &str) -> Option<&'static str> {
+    if secret.is_empty() {
+        Some("Paste the signing secret of the webhook endpoint.")
+    } else if secret.contains("apikey") || secret.starts_with("eyJ") {
+        Some("This is an API key. The signing secret stands on the page of the webhook endpoint.")
+    } else if secret.len() < 6 || !is_plain(secret) {
+        Some("Part of the secret is missing or has a space in it. Copy it once more.")
+    } else {
+        None
+    }
+}
+
 fn key_problem(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         None
@@ -104,11 +154,13 @@ fn key_problem(key: &str) -> Option<&'static str> {
     } else if !key.starts_with("rk_") {
         Some("A restricted key starts with rk_test_ or rk_live_.")
     } else if !is_plain(key) {
-        Some("There is a space in the key, or a part is missing. Copy it once more.")
+        Some(BROKEN_KEY)
     } else {
         None
     }
 }
+
+const BROKEN_KEY: &str = "There is a space in the key, or a part is missing. Copy it once more.";
 
 fn is_plain(text: &str) -> bool {
     text.len() <= MAX_FIELD_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -120,7 +172,7 @@ mod tests {
 
     fn problems(workspace: &str, secret: &str, key: &str) -> Vec<String> {
         let typed =
-            TypedForm { csrf: String::new(), workspace: workspace.into(), secret: secret.into(), key: key.into() };
+            TypedForm { workspace: workspace.into(), secret: secret.into(), key: key.into(), ..TypedForm::default() };
         let vendor =
             |slug: &str, is_demo| VendorView { slug: slug.into(), name: slug.into(), is_demo, time_zone: "UTC".into() };
         typed
@@ -143,6 +195,27 @@ mod tests {
             problems(&"a".repeat(61), "whsec_0123456789", &format!("rk_{}", "a".repeat(300))),
             ["workspace", "key"]
         );
+    }
+
+    #[test]
+    fn each_provider_has_secrets_of_its_own_form() {
+        let fields = |provider: &str, secret: &str, key: &str| -> Vec<String> {
+            let typed = TypedForm {
+                workspace: "Acme".into(),
+                provider: provider.into(),
+                secret: secret.into(),
+                key: key.into(),
+                ..TypedForm::default()
+            };
+            let errors = typed.checked_workspace(&[]).err().unwrap_or_default();
+            errors.into_iter().map(|error| error.field).collect()
+        };
+        assert_eq!(fields("stripe", "whsec_0123456789", "rk_test_1"), Vec::<String>::new());
+        assert_eq!(fields("stripe", "pdl_ntfset_01abc", "sk_live_1"), ["secret", "key"]);
+        assert_eq!(fields("paddle", "pdl_ntfset_01abc", "pdl_live_apikey_1"), Vec::<String>::new());
+        assert_eq!(fields("paddle", "pdl_live_apikey_01abc", "a b"), ["secret", "key"]);
+        assert_eq!(fields("lemonsqueezy", "chosen-by-me", ""), Vec::<String>::new());
+        assert_eq!(fields("cash", "whsec_0123456789", ""), ["provider"]);
     }
 
     #[test]

@@ -18,10 +18,11 @@ use axum::extract::{DefaultBodyLimit, Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use domain::ids::{Provider, Timestamp};
 use serde::Deserialize;
 
 /// Largest form, in bytes.
-const MAX_FORM_BYTES: usize = 16 * 1024;
+pub(super) const MAX_FORM_BYTES: usize = 16 * 1024;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/{vendor}/connections", get(show).post(connect)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
@@ -44,7 +45,7 @@ async fn show(
     let here = visitor.locate(&app, &vendor, given(&filters.mode)).await?;
     let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
     let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
-    let form = view.form(&TypedForm::default(), &[], given(&filters.connected).is_some());
+    let form = view.form(&TypedForm::default(), &[], given(&filters.connected).and_then(Provider::from_name));
     let layout = view.layout();
     let mut answer = view.answer(&layout, form, StatusCode::OK, CachePolicy::AskFirst)?;
     answer.only_body = filters.fragment.is_some();
@@ -81,7 +82,7 @@ async fn connect(
     };
     let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
     let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
-    let form = view.form(&typed, &errors, false);
+    let form = view.form(&typed, &errors, None);
     view.answer(&view.layout(), form, StatusCode::UNPROCESSABLE_ENTITY, CachePolicy::Never)?.respond()
 }
 
@@ -104,17 +105,17 @@ impl View<'_> {
         status: StatusCode,
         cache: CachePolicy,
     ) -> Result<PageAnswer<'a>, PageError> {
-        let body = ConnectionsBody::new(self.connections, &self.here.vendor).render()?;
+        let body = ConnectionsBody::new(self.connections, &self.here.vendor, self.app.now()).render()?;
         let url = Link::to(&[&self.here.vendor.slug, "connections"])
             .with("mode", self.here.place.mode.name())
             .with("fragment", "1")
             .build();
         let etag = render::etag(&[&body], self.app.now());
-        let refresh = Refresh { url, etag, watermark: 0, as_of: String::new() };
+        let refresh = Refresh { url, etag, watermark: 0, as_of: String::new(), polls: true };
         Ok(PageAnswer { layout, fixed: form.render()?, body, refresh, only_body: false, status, cache })
     }
 
-    fn form(&self, typed: &TypedForm, errors: &[FieldError], just_connected: bool) -> ConnectForm {
+    fn form(&self, typed: &TypedForm, errors: &[FieldError], just_connected: Option<Provider>) -> ConnectForm {
         let of = |field: &str| {
             errors.iter().find(|error| error.field == field).map(|error| error.message.clone()).unwrap_or_default()
         };
@@ -125,7 +126,7 @@ impl View<'_> {
             csrf: self.visitor.session.csrf.0.clone(),
             is_demo: vendor.is_demo,
             is_open: self.connections.is_empty() || vendor.is_demo || !errors.is_empty(),
-            just_connected,
+            just_connected: just_connected.map(|provider| (super::provider_name(provider), webhook_place(provider))),
             typed: typed.clone(),
             workspace_error: of("workspace"),
             secret_error: of("secret"),
@@ -143,13 +144,23 @@ pub(crate) struct ConnectForm {
     csrf: String,
     is_demo: bool,
     is_open: bool,
-    just_connected: bool,
+    /// Who was just connected, and where it is told the address; empty otherwise.
+    just_connected: Option<(&'static str, &'static str)>,
     typed: TypedForm,
     workspace_error: String,
     secret_error: String,
     key_error: String,
     form_error: String,
     events: &'static [&'static str],
+}
+
+/// Where a provider is told the address of an endpoint.
+fn webhook_place(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Stripe => "Developers, Webhooks",
+        Provider::Paddle => "Developer tools, Notifications",
+        Provider::LemonSqueezy => "Settings, Webhooks",
+    }
 }
 
 /// One connection, in words.
@@ -166,6 +177,8 @@ pub(crate) struct ConnectionCard {
     last_delivery: String,
     last_delivery_machine: String,
     deliveries_24h: String,
+    /// What happened to the newest delivery and what to do, if it was refused.
+    warning: Option<(String, String)>,
     failures: Vec<FailureRow>,
     missing_event_types: Vec<String>,
     missing: Vec<String>,
@@ -189,28 +202,25 @@ pub(crate) struct ConnectionsBody {
 }
 
 impl ConnectionsBody {
-    pub(crate) fn new(connections: &[ConnectionView], vendor: &VendorView) -> ConnectionsBody {
+    pub(crate) fn new(connections: &[ConnectionView], vendor: &VendorView, now: Timestamp) -> ConnectionsBody {
         ConnectionsBody {
-            cards: connections.iter().map(|connection| card(connection, &vendor.time_zone)).collect(),
+            cards: connections.iter().map(|connection| card(connection, &vendor.time_zone, now)).collect(),
             is_demo: vendor.is_demo,
             time_zone: vendor.time_zone.clone(),
         }
     }
 }
 
-fn card(connection: &ConnectionView, zone: &str) -> ConnectionCard {
+fn card(connection: &ConnectionView, zone: &str, now: Timestamp) -> ConnectionCard {
     let number = |value: u64| count(i64::try_from(value).unwrap_or(i64::MAX));
     let (state, state_text) = match connection {
+        ConnectionView { warning: Some(_), .. } => ("trouble", "The last delivery was refused"),
         ConnectionView { last_delivery_at: None, .. } => ("new", "Waiting for the first delivery"),
         ConnectionView { failures, .. } if !failures.is_empty() => ("trouble", "Some deliveries failed"),
         _ => ("ok", "Receiving"),
     };
     ConnectionCard {
-        provider: match connection.provider {
-            domain::ids::Provider::Stripe => "Stripe",
-            domain::ids::Provider::Paddle => "Paddle",
-            domain::ids::Provider::LemonSqueezy => "Lemon Squeezy",
-        },
+        provider: super::provider_name(connection.provider),
         endpoint_url: connection.endpoint_url.clone(),
         state,
         state_text,
@@ -220,6 +230,10 @@ fn card(connection: &ConnectionView, zone: &str) -> ConnectionCard {
         last_delivery: connection.last_delivery_at.map(|at| times::moment(at, zone)).unwrap_or_default(),
         last_delivery_machine: connection.last_delivery_at.map(times::machine).unwrap_or_default(),
         deliveries_24h: number(connection.deliveries_24h),
+        warning: connection.warning.as_ref().map(|warning| {
+            let ago = times::ago(warning.at, now);
+            (format!("The last delivery, {ago}, {}.", warning.what.trim_end_matches('.')), warning.advice.clone())
+        }),
         failures: connection
             .failures
             .iter()

@@ -64,7 +64,7 @@ async fn show(
     layout.has_chart = true;
     layout.as_of.clone_from(&as_of);
     let body = DashboardBody::new(&dashboard, &here.place, &layout.connect_href).render()?;
-    let refresh = Refresh { url, etag, watermark: dashboard.watermark.next_offset, as_of };
+    let refresh = Refresh { url, etag, watermark: dashboard.watermark.next_offset, as_of, polls: false };
     let answer = PageAnswer {
         layout: &layout,
         fixed: String::new(),

@@ -10,6 +10,7 @@ mod purchase;
 mod redemptions;
 mod rows;
 mod waterfall;
+mod welcome;
 
 use crate::App;
 use crate::error::PageError;
@@ -20,6 +21,7 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::response::Redirect;
 use axum::routing::get;
+use domain::ids::Provider;
 use serde::de::DeserializeOwned;
 
 pub(crate) fn router() -> Router<App> {
@@ -30,13 +32,25 @@ pub(crate) fn router() -> Router<App> {
         .merge(redemptions::router())
         .merge(purchase::router())
         .merge(connections::router())
+        .merge(welcome::router())
 }
 
-/// The first real vendor, else the demo.
-async fn home(State(_): State<App>, visitor: Visitor) -> Result<Redirect, PageError> {
+/// The first real vendor, else the demo, else the form that makes one.
+async fn home(State(_): State<App>, visitor: Visitor) -> Redirect {
     let vendors = &visitor.session.vendors;
-    let vendor = vendors.iter().find(|vendor| !vendor.is_demo).or(vendors.first()).ok_or(PageError::NotFound)?;
-    Ok(Redirect::to(&Link::to(&[&vendor.slug, "dashboard"]).build()))
+    match vendors.iter().find(|vendor| !vendor.is_demo).or(vendors.first()) {
+        Some(vendor) => Redirect::to(&Link::to(&[&vendor.slug, "dashboard"]).build()),
+        None => Redirect::to(welcome::PATH),
+    }
+}
+
+/// As people write it.
+pub(crate) fn provider_name(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Stripe => "Stripe",
+        Provider::Paddle => "Paddle",
+        Provider::LemonSqueezy => "Lemon Squeezy",
+    }
 }
 
 pub(crate) async fn not_found() -> PageError {

@@ -51,7 +51,7 @@ async fn show(
     let explanation = app.backend.explain(&here.place, &key).await?.ok_or(PageError::NotFound)?;
     let layout = Layout::new("Purchase", Section::Redemptions, &visitor, &here);
     let body = PurchaseBody::new(&explanation, &here.place, &here.vendor).render()?;
-    let refresh = Refresh { url, etag, watermark: 0, as_of: String::new() };
+    let refresh = Refresh { url, etag, watermark: 0, as_of: String::new(), polls: false };
     let answer = PageAnswer {
         layout: &layout,
         fixed: String::new(),

@@ -67,7 +67,7 @@ async fn show(
     layout.search_action.clear();
     let body = ExplorerBody::new(&page, &filters, &here.place).render()?;
     let fixed = FilterForm::new(&page, &filters, &here.place).render()?;
-    let refresh = Refresh { url, etag, watermark: page.watermark.next_offset, as_of };
+    let refresh = Refresh { url, etag, watermark: page.watermark.next_offset, as_of, polls: false };
     let answer = PageAnswer {
         layout: &layout,
         fixed,

@@ -22,6 +22,7 @@ pub(super) fn acme(now: Timestamp) -> Vec<(String, ConnectionView)> {
         can_look_up: false,
         last_delivery_at: Some(Timestamp(now.0 - 42_000)),
         deliveries_24h: 1_284,
+        warning: None,
         failures: vec![
             failure(14, "The signature did not match any of your secrets", 3),
             failure(300, "The amount is larger than we accept", 1),
@@ -51,6 +52,7 @@ pub(super) fn connect(vendor: &str, form: &StripeForm) -> Result<(String, Connec
         can_look_up: key.is_some(),
         last_delivery_at: None,
         deliveries_24h: 0,
+        warning: None,
         failures: vec![],
         missing_event_types: vec![],
         missing: if key.is_some() { vec![] } else { WITHOUT_KEY.map(str::to_owned).to_vec() },

@@ -9,7 +9,7 @@ mod purchases;
 use crate::Clock;
 use crate::backend::{
     Backend, BackendError, Connected, ConnectionView, DashboardQuery, FormError, LiveSignal, NewSession, Place, Secret,
-    SessionCookie, SessionView, StripeForm, VendorView,
+    SessionCookie, SessionView, StripeForm, VendorView, WorkspaceForm,
 };
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
 use async_trait::async_trait;
@@ -66,6 +66,12 @@ impl SampleBackend {
             ],
             connections: connections::acme(now),
         };
+        Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
+    }
+
+    /// Without any vendor, as a first start without the demo has none.
+    pub fn empty(clock: Clock) -> Arc<SampleBackend> {
+        let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new() };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 
@@ -153,6 +159,30 @@ impl Backend for SampleBackend {
             let name = form.workspace_name.unwrap_or_else(|| slug.clone());
             state.vendors.push(VendorView { slug: slug.clone(), name, is_demo: false, time_zone: TIME_ZONE.into() });
         }
+        state.connections.push((slug.clone(), connection.clone()));
+        Ok(Connected { vendor: slug, connection })
+    }
+
+    async fn open_workspace(&self, cookie: &SessionCookie, form: WorkspaceForm) -> Result<Connected, FormError> {
+        if cookie.0 != COOKIE {
+            return Err(FormError::Backend(BackendError::NotFound));
+        }
+        let mut state = self.locked();
+        let slug = form.workspace.clone();
+        let stripe = StripeForm {
+            workspace: Some(form.workspace),
+            workspace_name: Some(form.workspace_name.clone()),
+            secret: form.secret,
+            key: form.key,
+        };
+        let (_, connection) = connections::connect(&slug, &stripe)?;
+        let connection = ConnectionView { provider: form.provider, ..connection };
+        state.vendors.push(VendorView {
+            slug: slug.clone(),
+            name: form.workspace_name,
+            is_demo: false,
+            time_zone: TIME_ZONE.into(),
+        });
         state.connections.push((slug.clone(), connection.clone()));
         Ok(Connected { vendor: slug, connection })
     }

@@ -60,9 +60,13 @@ function heard(then) {
 
 const isLive = () => stream?.readyState === EventSource.OPEN && performance.now() - heardAt < SILENCE_MS && navigator.onLine;
 
-/** Every ten seconds: a broken stream is opened again, and meanwhile the page is polled. */
+/** Every ten seconds: a broken stream is opened again, and meanwhile the page is polled; some pages always are. */
 function watch() {
-  if (document.hidden || isLive()) return;
+  if (document.hidden) return;
+  if (isLive()) {
+    if ("polls" in page().dataset) request();
+    return;
+  }
   showState();
   if (stream?.readyState !== EventSource.CONNECTING || performance.now() - heardAt >= SILENCE_MS) connect();
   request();

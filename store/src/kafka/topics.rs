@@ -117,16 +117,16 @@ fn wanted_topics(settings: &KafkaSettings) -> [WantedTopic; 2] {
 }
 
 /// Partitions and copies. Neither can be changed by a setting.
-fn layout_differences(wanted: &WantedTopic, replicas: &[usize], brokers: &str) -> Vec<String> {
+fn layout_differences(wanted: &WantedTopic, found: &[FoundPartition], brokers: &str) -> Vec<String> {
     let name = &wanted.name;
     let mut differences = Vec::new();
-    if replicas.len() != usize::from(PARTITIONS) {
+    if found.len() != usize::from(PARTITIONS) {
         differences.push(format!(
             "topic {name}: partitions: found {}, wanted {PARTITIONS}. A log's partition count never changes in place: configure another topic name, or, if it holds nothing, remove it and migrate again: kafka-topics.sh --bootstrap-server {brokers} --delete --topic {name}",
-            replicas.len()
+            found.len()
         ));
     }
-    let fewest = replicas.iter().copied().min().unwrap_or_default();
+    let fewest = found.iter().map(|one| one.replicas).min().unwrap_or_default();
     if fewest < usize::from(wanted.replication_factor) {
         differences.push(format!(
             "topic {name}: replication factor: found {fewest}, wanted {}. Repair: kafka-reassign-partitions.sh --bootstrap-server {brokers} --execute --reassignment-json-file FILE",
@@ -157,6 +157,12 @@ fn setting_differences(wanted: &WantedTopic, found: &BTreeMap<String, String>, b
     differences
 }
 
+/// A partition as the broker has it.
+struct FoundPartition {
+    replicas: usize,
+    has_leader: bool,
+}
+
 /// Asks and tells the broker.
 struct Broker {
     brokers: String,
@@ -177,16 +183,18 @@ impl Broker {
         TopicError::Unreachable { brokers: self.brokers.clone(), reason: reason.to_string() }
     }
 
-    /// The copies of each partition that has a leader; empty when there is no such topic.
-    async fn partitions(&self, topic: &str) -> Result<Vec<usize>, TopicError> {
+    /// Its partitions; empty when there is no such topic.
+    async fn partitions(&self, topic: &str) -> Result<Vec<FoundPartition>, TopicError> {
         let (admin, name) = (Arc::clone(&self.admin), topic.to_owned());
         // All topics are asked for: asking for one by name would make some brokers create it.
         let asked = tokio::task::spawn_blocking(move || {
             let metadata = admin.inner().fetch_metadata(None, ASK_PATIENCE)?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
             let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
-            let replicas = partitions.iter().filter(|one| one.leader() >= 0).map(|one| one.replicas().len());
-            Ok::<_, rdkafka::error::KafkaError>(replicas.collect())
+            let found = partitions
+                .iter()
+                .map(|one| FoundPartition { replicas: one.replicas().len(), has_leader: one.leader() >= 0 });
+            Ok::<_, rdkafka::error::KafkaError>(found.collect())
         });
         asked.await.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))
     }
@@ -221,7 +229,8 @@ impl Broker {
             }
         }
         for _ in 0..LEADER_LOOKS {
-            if self.partitions(name).await?.len() == usize::from(PARTITIONS) {
+            let found = self.partitions(name).await?;
+            if !found.is_empty() && found.iter().all(|one| one.has_leader) {
                 return Ok(());
             }
             tokio::time::sleep(LEADER_PAUSE).await;

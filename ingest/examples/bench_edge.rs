@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::event_log::{EventLog, LogError, NewRecord, StoredRecord};
+use store::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord};
 use store::local_log::LocalLog;
 use store::sqlite::{Migration, open_writer};
 use telemetry::metrics::Metrics;
@@ -50,8 +50,8 @@ struct WriteOnly<A>(A);
 
 #[async_trait::async_trait]
 impl<A: Append> EventLog for WriteOnly<A> {
-    async fn append(&self, record: NewRecord) -> Result<u64, LogError> {
-        self.0.append(record).await
+    async fn append(&self, record: NewRecord) -> Result<Appended, LogError> {
+        self.0.append(record).await.map(Appended::Log)
     }
     async fn read(&self, _: u16, _: u64, _: usize, _: usize) -> Result<Vec<StoredRecord>, LogError> {
         unreachable!("the edge never reads")

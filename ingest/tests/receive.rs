@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use store::event_log::{EventLog, LogError, NewRecord, StoredRecord, partition_of};
+use store::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord, partition_of};
 use tower::ServiceExt;
 
 const NOW: i64 = 1_760_000_000;
@@ -39,13 +39,13 @@ struct MemoryLog {
 
 #[async_trait::async_trait]
 impl EventLog for MemoryLog {
-    async fn append(&self, record: NewRecord) -> Result<u64, LogError> {
+    async fn append(&self, record: NewRecord) -> Result<Appended, LogError> {
         if self.fails.load(Ordering::SeqCst) {
             return Err(LogError::Unavailable("no space left on device".to_owned()));
         }
         let mut records = self.records.lock().expect("not poisoned");
         records.push(record);
-        Ok(records.len() as u64 - 1)
+        Ok(Appended::Log(records.len() as u64 - 1))
     }
     async fn read(&self, _: u16, _: u64, _: usize, _: usize) -> Result<Vec<StoredRecord>, LogError> {
         unreachable!("the edge never reads")

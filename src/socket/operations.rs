@@ -8,7 +8,7 @@ use api::model::Explanation;
 use domain::ids::{Mode, PARTITIONS, VendorId};
 use store::control::input::parse_decisions;
 use store::control::{ConnectRequest, NewVendor, Vendor};
-use store::event_log::{EventLog, partition_of};
+use store::event_log::{EventLog, LogError, partition_of};
 use store::fold_store::{FoldStore, ListedRecord};
 use store::secrets::SecretText;
 
@@ -104,7 +104,10 @@ impl Local {
         let vendor: VendorId = self.vendor(slug).await?.id;
         let partition = partition_of(vendor);
         let nothing = || Failure::not_found(format!("`{slug}` has no record {offset}"));
-        let stored = self.app.log.read(partition, offset, 1, 1).await.map_err(anyhow::Error::from)?;
+        let stored = match self.app.log.read(partition, offset, 1, 1).await {
+            Err(LogError::OutOfRange { .. }) => Vec::new(),
+            read => read.map_err(anyhow::Error::from)?,
+        };
         let stored = stored.first().filter(|stored| stored.offset == offset).ok_or_else(nothing)?;
         let content: serde_json::Value = serde_json::from_slice(&stored.bytes).map_err(anyhow::Error::from)?;
         if content["vendor"] != vendor.0 {

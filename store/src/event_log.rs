@@ -22,6 +22,25 @@ pub struct StoredRecord {
     pub bytes: Vec<u8>,
 }
 
+/// Where an acknowledged record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// In the log, at this offset of its partition.
+    Log(u64),
+    /// Durable on this machine's disk and on its way into the log; its offset is not known yet.
+    Spool,
+}
+
+impl Appended {
+    /// The offset in the log, when it is there already.
+    pub fn offset(self) -> Option<u64> {
+        match self {
+            Appended::Log(offset) => Some(offset),
+            Appended::Spool => None,
+        }
+    }
+}
+
 /// What went wrong with the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -39,6 +58,19 @@ pub enum LogError {
         /// What was seen.
         reason: String,
     },
+    /// There is no such offset and never will be one without a gap: the log lost its beginning
+    /// or its end, or the reader's position belongs to another log. A reader never jumps.
+    #[error("partition {partition} has no offset {offset}: the log holds {start} up to, not including, {end}")]
+    OutOfRange {
+        /// Partition.
+        partition: u16,
+        /// The offset that was asked for.
+        offset: u64,
+        /// The first offset that there is.
+        start: u64,
+        /// One past the last.
+        end: u64,
+    },
     /// Anything else.
     #[error("the log failed: {0}")]
     Failed(#[from] anyhow::Error),
@@ -47,10 +79,12 @@ pub enum LogError {
 /// The event log.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// Appends one record. Returns its offset only when it is durable.
-    async fn append(&self, record: NewRecord) -> Result<u64, LogError>;
-    /// Records of a partition from `offset` on, in order, at most `max_records` and about
-    /// `max_bytes` (at least one if there is one). Empty at the end.
+    /// Appends one record. Returns only when it is durable.
+    async fn append(&self, record: NewRecord) -> Result<Appended, LogError>;
+    /// Records of a partition from `offset` on, in order and without gaps, at most `max_records`
+    /// and about `max_bytes` (at least one if there is one). What this value appended is seen at
+    /// once, what others appended soon after. Empty at the end, an error before the beginning
+    /// and beyond the end.
     async fn read(
         &self,
         partition: u16,

@@ -2,6 +2,7 @@
 pub mod control;
 pub mod event_log;
 pub mod fold_store;
+pub mod kafka;
 pub mod live;
 pub mod local_log;
 pub mod postgres;

@@ -11,7 +11,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use crate::event_log::{EventLog, LogError, NewRecord, StoredRecord};
+use crate::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord};
 use crate::sqlite::{Readers, SqliteError};
 use async_trait::async_trait;
 use domain::ids::PARTITIONS;
@@ -32,8 +32,8 @@ pub(crate) const BATCH_RECORDS: usize = 1024;
 pub(crate) const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const READERS: usize = 4;
 /// One read returns at most this many records and about this many bytes.
-const READ_RECORDS: usize = 100_000;
-const READ_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const READ_RECORDS: usize = 100_000;
+pub(crate) const READ_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the log holds in memory and writes together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,10 +212,10 @@ impl LocalLog {
 
 #[async_trait]
 impl EventLog for LocalLog {
-    async fn append(&self, record: NewRecord) -> Result<u64, LogError> {
+    async fn append(&self, record: NewRecord) -> Result<Appended, LogError> {
         let answer = self.enqueue(vec![record])?;
         let offsets = offsets_of(answer).await?;
-        offsets.first().copied().ok_or_else(thread_ended)
+        offsets.first().copied().map(Appended::Log).ok_or_else(thread_ended)
     }
 
     async fn read(
@@ -291,7 +291,7 @@ fn same_error(error: &LogError) -> LogError {
     }
 }
 
-fn check(record: &NewRecord) -> Result<(), LogError> {
+pub(crate) fn check(record: &NewRecord) -> Result<(), LogError> {
     check_partition(record.partition)?;
     if record.bytes.len() > MAX_RECORD_BYTES {
         return Err(LogError::Failed(anyhow::anyhow!(
@@ -302,7 +302,7 @@ fn check(record: &NewRecord) -> Result<(), LogError> {
     Ok(())
 }
 
-fn check_partition(partition: u16) -> Result<(), LogError> {
+pub(crate) fn check_partition(partition: u16) -> Result<(), LogError> {
     if partition < PARTITIONS {
         Ok(())
     } else {

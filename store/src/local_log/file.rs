@@ -83,7 +83,10 @@ pub(super) fn read(
 ) -> Result<Vec<StoredRecord>, LogError> {
     let end = end_of(connection, partition).map_err(|error| unreadable(partition, offset, error))?;
     let mut records = Vec::new();
-    if offset >= end || max_records == 0 {
+    if offset > end {
+        return Err(LogError::OutOfRange { partition, offset, start: 0, end });
+    }
+    if offset == end || max_records == 0 {
         return Ok(records);
     }
     let mut bytes = 0;

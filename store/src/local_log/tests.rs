@@ -72,7 +72,7 @@ async fn a_missing_record_is_damage_in_the_middle_and_at_the_end() {
     assert_eq!(log.read(2, 6, 100, 10_000).await.unwrap().len(), 3);
     assert!(matches!(log.read(2, 9, 100, 10_000).await, Err(LogError::Damaged { offset: 9, .. })));
     log.replace(2, 9, b"again".to_vec()).await.unwrap();
-    assert_eq!(log.append(record(2, "next")).await.unwrap(), 10, "an offset is never issued twice");
+    assert_eq!(log.append(record(2, "next")).await.unwrap(), Appended::Log(10), "an offset is never issued twice");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_torn_write_ahead_file_leaves_a_shorter_but_whole_log() {
                 (number as u64, format!("record {number}").as_bytes())
             );
         }
-        assert_eq!(torn.append(record(2, "after")).await.unwrap(), end);
+        assert_eq!(torn.append(record(2, "after")).await.unwrap(), Appended::Log(end));
         lengths.push(end);
     }
     assert_eq!(lengths.last(), Some(&60));
@@ -113,7 +113,7 @@ async fn a_full_disk_refuses_and_passes() {
     let refused = loop {
         match log.append(record(2, &"x".repeat(4_000))).await {
             Ok(offset) => {
-                assert_eq!(offset, end);
+                assert_eq!(offset, Appended::Log(end));
                 end += 1;
             }
             Err(error) => break error,
@@ -127,7 +127,7 @@ async fn a_full_disk_refuses_and_passes() {
     assert_eq!(log.bounds(2).await.unwrap(), (0, end));
     assert_eq!(log.read(2, 0, 100, 1_000_000).await.unwrap().len() as u64, end, "no acknowledged record is lost");
     log.set_max_file_bytes(u64::MAX).await.unwrap();
-    assert_eq!(log.append(record(2, "space again")).await.unwrap(), end);
+    assert_eq!(log.append(record(2, "space again")).await.unwrap(), Appended::Log(end));
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn after_an_error_of_the_file_the_thread_goes_on() {
     assert!(matches!(log.append(record(2, "x")).await, Err(LogError::Unavailable(_))));
     assert!(matches!(log.append(record(2, "x")).await, Err(LogError::Unavailable(_))));
     file.execute_batch("alter table hidden rename to ends").unwrap();
-    assert_eq!(log.append(record(2, "x")).await.unwrap(), 3);
+    assert_eq!(log.append(record(2, "x")).await.unwrap(), Appended::Log(3));
     // A file that was shortened behind the thread's back must not make an offset twice.
     file.execute_batch("update ends set next_off = 1; alter table records rename to hidden").unwrap();
     assert!(matches!(log.append(record(2, "x")).await, Err(LogError::Unavailable(_))));

@@ -1,0 +1,156 @@
+//! Errors of the broker, injected by the client library's own broker.
+
+use super::*;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+pub(super) type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+pub(super) fn cluster(brokers: i32) -> (Cluster, KafkaSettings) {
+    let cluster = MockCluster::new(brokers).unwrap();
+    let settings = KafkaSettings { brokers: cluster.bootstrap_servers(), ..KafkaSettings::default() };
+    cluster.create_topic(&settings.events_topic, i32::from(PARTITIONS), brokers).unwrap();
+    (cluster, settings)
+}
+
+pub(super) fn record(partition: u16, text: &str) -> NewRecord {
+    NewRecord { partition, bytes: text.as_bytes().to_vec() }
+}
+
+/// The records of a partition, read by a log of its own.
+pub(super) async fn stored(settings: &KafkaSettings, partition: u16) -> Vec<String> {
+    let log = KafkaLog::open(settings.clone()).unwrap();
+    let (_, end) = log.bounds(partition).await.unwrap();
+    let mut texts: Vec<String> = Vec::new();
+    while (texts.len() as u64) < end {
+        let records = log.read(partition, texts.len() as u64, 1_000, 10_000_000).await.unwrap();
+        texts.extend(records.into_iter().map(|record| String::from_utf8(record.bytes).unwrap()));
+    }
+    texts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_that_pass_lose_nothing_and_store_once() {
+    let (cluster, settings) = cluster(1);
+    let log = KafkaLog::open(settings.clone()).unwrap();
+    log.append(record(0, "first")).await.unwrap();
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
+        ],
+    );
+    assert_eq!(log.append(record(0, "second")).await.unwrap(), Appended::Log(1));
+    assert_eq!(stored(&settings, 0).await, ["first", "second"]);
+    assert_eq!(log.producer_rebuilds(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_that_comes_too_late_is_no_acknowledgement() {
+    let (cluster, settings) = cluster(1);
+    let settings = KafkaSettings { append_timeout: Duration::from_millis(1_000), ..settings };
+    let log = KafkaLog::open(settings.clone()).unwrap();
+    log.append(record(0, "first")).await.unwrap();
+    cluster.broker_round_trip_time(-1, Duration::from_secs(3)).unwrap();
+    let error = log.append(record(0, "late")).await.unwrap_err();
+    assert!(matches!(&error, LogError::Unavailable(words) if words.contains("unknown")), "{error}");
+    cluster.broker_round_trip_time(-1, Duration::ZERO).unwrap();
+    // As a provider would: until it is acknowledged.
+    while log.append(record(0, "late")).await.is_err() {}
+    let stored = stored(&settings, 0).await;
+    assert!(stored.len() >= 2 && stored[1..].iter().all(|text| text == "late"), "copies are allowed: {stored:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fatal_error_costs_a_producer_and_no_record() {
+    let (cluster, settings) = cluster(1);
+    let log = Arc::new(KafkaLog::open(settings.clone()).unwrap());
+    log.append(record(0, "first")).await.unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+    let mut appends = tokio::task::JoinSet::new();
+    for number in 0..32 {
+        let log = Arc::clone(&log);
+        appends.spawn(async move { log.append(record(0, &number.to_string())).await });
+    }
+    while let Some(appended) = appends.join_next().await {
+        appended.unwrap().expect("sent again by the next producer");
+    }
+    assert_eq!(log.producer_rebuilds(), 1, "once, however many met it");
+    let stored = stored(&settings, 0).await;
+    for number in 0..32 {
+        assert!(stored.contains(&number.to_string()), "{number} is there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaders_that_change_all_the_time_cost_nothing() {
+    let (cluster, settings) = cluster(3);
+    let log = Arc::new(KafkaLog::open(settings.clone()).unwrap());
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..16_u16 {
+        let log = Arc::clone(&log);
+        writers.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for number in 0..100 {
+                let text = format!("{writer}/{number}");
+                if let Ok(appended) = log.append(record(writer % 2, &text)).await {
+                    acknowledged.push((writer % 2, appended.offset().unwrap(), text));
+                }
+            }
+            acknowledged
+        });
+    }
+    let mut acknowledged = Vec::new();
+    let mut leader = 1;
+    while !writers.is_empty() {
+        tokio::select! {
+            done = writers.join_next() => acknowledged.extend(done.unwrap().unwrap()),
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                leader = leader % 3 + 1;
+                cluster.partition_leader(&settings.events_topic, 0, Some(leader)).unwrap();
+                cluster.partition_leader(&settings.events_topic, 1, Some(leader % 3 + 1)).unwrap();
+            }
+        }
+    }
+    assert_eq!(acknowledged.len(), 1_600, "every one was acknowledged in the end");
+    let stored = [stored(&settings, 0).await, stored(&settings, 1).await];
+    for (partition, offset, text) in acknowledged {
+        assert_eq!(stored[usize::from(partition)][offset as usize], text, "where it was said to be");
+    }
+    assert_eq!(stored[0].len() + stored[1].len(), 1_600, "and nothing twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_broker_is_away_appends_are_refused_and_afterwards_not() {
+    let (cluster, settings) = cluster(1);
+    let log = KafkaLog::open(settings.clone()).unwrap();
+    log.append(record(0, "first")).await.unwrap();
+    cluster.broker_down(-1).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(log.append(record(0, "away")).await, Err(LogError::Unavailable(_))));
+    }
+    assert!(log.is_away());
+    cluster.broker_up(-1).unwrap();
+    while log.append(record(0, "back")).await.is_err() {}
+    assert!(!log.is_away());
+    let stored = stored(&settings, 0).await;
+    assert_eq!((stored.first().unwrap().as_str(), stored.last().unwrap().as_str()), ("first", "back"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_at_once() {
+    let (cluster, settings) = cluster(1);
+    let settings = KafkaSettings { queue_records: 10, ..settings };
+    let log = Arc::new(KafkaLog::open(settings).unwrap());
+    cluster.broker_down(-1).unwrap();
+    let mut appends = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let log = Arc::clone(&log);
+        appends.spawn(async move { log.append(record(0, "x")).await.unwrap_err().to_string() });
+    }
+    let words = appends.join_all().await;
+    assert_eq!(words.iter().filter(|words| words.contains("queue is full")).count(), 20, "{words:?}");
+}

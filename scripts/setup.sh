@@ -2,7 +2,7 @@
 # Installs what is missing, and only that. Run it as often as you like: a second run takes less than a second.
 #
 #   scripts/setup.sh          what `make run` needs
-#   scripts/setup.sh test     and what the tests need (a browser)
+#   scripts/setup.sh test     and what the tests need (a browser, Postgres)
 #   scripts/setup.sh check    and what `make check` needs (linters)
 
 # shellcheck source=scripts/common.sh
@@ -37,6 +37,7 @@ system_packages() {
     if [ "$WANTED" = test ]; then
         has chromium || missing+=(chromium)
         has openssl || missing+=(openssl)
+        [ -n "$(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null)" ] || missing+=(postgresql)
     fi
     if [ "$WANTED" = check ]; then
         has shellcheck || missing+=(shellcheck)

@@ -24,9 +24,29 @@ node_tests() {
     node --test --test-concurrency=1 "${files[@]}"
 }
 
+# Postgres for the tests of its stores. One that ran before goes on running.
+start_postgres() {
+    if bash scripts/services/postgres.sh status; then
+        return
+    fi
+    trap 'bash scripts/services/postgres.sh stop' EXIT
+    # What it prints is a URL with a password.
+    bash scripts/services/postgres.sh start >/dev/null
+    bash scripts/services/postgres.sh status
+}
+
+stop_postgres() {
+    if [ -n "$(trap -p EXIT)" ]; then
+        trap - EXIT
+        bash scripts/services/postgres.sh stop
+    fi
+}
+
 step "Set-up" bash scripts/setup.sh test
 step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
+step "Postgres for the tests" start_postgres
 step "Rust tests" cargo test --workspace --locked
+step "Postgres is not needed any more" stop_postgres
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50
 step "Kill test: to the cent after kill -9" bash scripts/kill.sh

@@ -3,6 +3,7 @@
 #
 #   scripts/services/postgres.sh start   installs it if it is missing, starts it, waits until it answers, prints its URL
 #   scripts/services/postgres.sh url     prints the URL
+#   scripts/services/postgres.sh status  says whether it runs, also by its exit code
 #   scripts/services/postgres.sh stop    stops exactly this one; the data stay
 #
 # Starting a second time only prints the URL. Delete .cache/services/postgres to begin anew (stop it first).
@@ -11,6 +12,7 @@
 . "$(dirname "$0")/../common.sh"
 
 mkdir -p "$CACHE/services"
+# Where it really is: the server outlives a link to it.
 PLACE="$(readlink -f "$CACHE/services")/postgres"
 PORT_FILE="$PLACE/port"
 URL_FILE="$PLACE/url"
@@ -30,7 +32,8 @@ server_tool() {
 # Postgres refuses to run as root, so root hands over to the user that the package made.
 as_server() {
     if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=postgres --regid=postgres --init-groups -- env HOME=/ "$@"
+        # From a folder that it may see.
+        (cd / && exec setpriv --reuid=postgres --regid=postgres --init-groups -- env HOME=/ "$@")
     else
         "$@"
     fi
@@ -83,7 +86,8 @@ random_word() {
 
 make_cluster() {
     local data=$1 password_file
-    say "making the data folder $data"
+    say "making the data folder $data" >&2
+    rm -f "$URL_FILE"
     password_file=$(mktemp)
     random_word >"$password_file"
     if [ "$(id -u)" = 0 ]; then
@@ -120,7 +124,8 @@ SQL
 
 start() {
     local data
-    install_server
+    # Only the URL goes to standard output.
+    install_server >&2
     mkdir -p "$PLACE"
     data=$(data_folder)
     [ -s "$PORT_FILE" ] || free_port >"$PORT_FILE"
@@ -148,9 +153,13 @@ flock -w 120 9 || give_up "another run of this script holds $CACHE/services/post
 case "${1:-}" in
     start) start 9>&- ;;
     stop) stop 9>&- ;;
+    status)
+        pid=$(server_pid) || { say "Postgres does not run" && exit 1; }
+        say "Postgres runs (process $pid)"
+        ;;
     url)
         [ -s "$URL_FILE" ] || give_up "there is none yet, run: bash scripts/services/postgres.sh start"
         cat "$URL_FILE"
         ;;
-    *) give_up "say start, stop or url" ;;
+    *) give_up "say start, stop, url or status" ;;
 esac

@@ -191,6 +191,39 @@ impl FoldStore for PostgresFoldStore {
         })
     }
 
+    fn tally(&self) -> Result<Tally, FoldStoreError> {
+        self.pool.snapshot(|connection| {
+            let records = connection
+                .query("select part, next_off + (cursor is not null)::int from positions order by part", &[])?
+                .iter()
+                .map(|row| Ok((read::<i64>(row, 0)? as u16, read::<i64>(row, 1)? as u64)))
+                .collect::<Result<_, PostgresError>>()?;
+            let sql = "select vendor, outcome, sum(records)::bigint from outcome_counts group by vendor, outcome";
+            let outcomes = connection
+                .query(sql, &[])?
+                .iter()
+                .map(|row| Ok((VendorId(read::<i64>(row, 0)? as u64), read(row, 1)?, read(row, 2)?)))
+                .collect::<Result<_, PostgresError>>()?;
+            Ok(Tally { records, outcomes })
+        })
+    }
+
+    fn open_summary(&self) -> Result<Vec<OpenSummary>, FoldStoreError> {
+        let sql = "select outcome, split_part(reason, ':', 1) as first, count(*), min(at) from records
+                   where outcome in ('refused', 'waiting') group by outcome, first limit 1000";
+        self.pool.run(|connection| {
+            let summary = |row| {
+                Ok(OpenSummary {
+                    outcome: read(row, 0)?,
+                    reason: read(row, 1)?,
+                    records: read::<i64>(row, 2)? as u64,
+                    oldest: Timestamp(read(row, 3)?),
+                })
+            };
+            connection.query(sql, &[])?.iter().map(summary).collect()
+        })
+    }
+
     fn last_sequences(&self) -> Result<Vec<(VendorId, u64)>, FoldStoreError> {
         self.pool.run(|connection| {
             let rows = connection.query("select vendor, max(seq) from decisions group by vendor", &[])?;

@@ -1,6 +1,7 @@
 //! Looks after the books: every record that was folded has exactly one outcome. And the gauges
 //! that nobody else can set: how far the fold is behind, what waits, what was refused.
 
+use crate::Owned;
 use domain::ids::{Timestamp, VendorId};
 use schemas::record::Record;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ pub struct Audit {
     /// What there is to fold.
     pub log: Arc<dyn EventLog>,
     /// Which partitions.
-    pub partitions: Vec<u16>,
+    pub partitions: Owned,
     /// The time now.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// What does not add up.
@@ -90,7 +91,8 @@ impl Audit {
             return;
         }
         *measured_at = now;
-        for partition in self.partitions.iter().copied() {
+        let owned = self.partitions.borrow().clone();
+        for partition in owned {
             if let Err(error) = self.measure_lag(partition, now).await {
                 tracing::debug!(partition, error = %error, "the lag of a partition is not known: {error:#}");
             }

@@ -30,6 +30,9 @@ pub enum FoldError {
     /// The fold's state.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The log is not the one that was folded.
+    #[error(transparent)]
+    Continuity(#[from] crate::continuity::ContinuityError),
     /// A record of a newer version: this binary must not go past it.
     #[error("record {offset} of partition {partition}: {source}")]
     Newer {

@@ -1,6 +1,7 @@
 //! The timer that names records whose deadline passed: the fold has no clock.
 
-use domain::ids::{PARTITIONS, Timestamp, VendorId};
+use crate::Owned;
+use domain::ids::{Timestamp, VendorId};
 use schemas::record::{Expire, Payload, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ const ROUND: usize = 1_000;
 pub struct DeadlineTimer {
     /// Where records wait.
     pub store: Arc<dyn FoldStore>,
+    /// Whose records.
+    pub partitions: Owned,
     /// Where their names go.
     pub log: Arc<dyn EventLog>,
     /// The time now.
@@ -36,7 +39,8 @@ impl DeadlineTimer {
                 () = tokio::time::sleep(EVERY) => {}
                 () = stop.cancelled() => return,
             }
-            for partition in 0..PARTITIONS {
+            let owned = self.partitions.borrow().clone();
+            for partition in owned {
                 if let Err(error) = self.round(partition).await {
                     tracing::warn!(partition, error = %error, "deadlines were not looked at: {error:#}");
                 }

@@ -7,6 +7,7 @@
 //! the providers' answers, [`deadlines`] what waited too long.
 pub mod audit;
 pub mod batch;
+pub mod continuity;
 pub mod deadlines;
 mod generations;
 pub mod lookups;
@@ -14,3 +15,12 @@ pub mod relay;
 pub mod sink;
 pub mod state;
 pub mod worker;
+
+/// The partitions that are this process's, now and after every change. Several processes share them; which one may
+/// write is decided by the fold store, so a set that is out of date costs work and nothing else.
+pub type Owned = tokio::sync::watch::Receiver<std::collections::BTreeSet<u16>>;
+
+/// Every partition, for ever: for a process on its own.
+pub fn owns_everything() -> Owned {
+    tokio::sync::watch::channel(store::event_log::all_partitions()).1
+}

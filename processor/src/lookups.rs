@@ -1,6 +1,7 @@
 //! The look-up worker: asks providers what an event did not say. Answers come back as log
 //! records; nothing here decides money, and known money never waits for it.
 
+use crate::Owned;
 use anyhow::Context;
 use domain::ids::{Provider, Timestamp, VendorId};
 use schemas::record::{LookupResult, Payload, Record};
@@ -45,6 +46,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct LookupWorker {
     /// Where questions are.
     pub store: Arc<dyn FoldStore>,
+    /// Whose questions; what two processes ask is answered twice and counts once.
+    pub partitions: Owned,
     /// Where keys are.
     pub control: Arc<dyn ControlStore>,
     /// Where answers go.
@@ -116,7 +119,8 @@ impl LookupWorker {
             let Some(last) = questions.last() else { return Ok(()) };
             after = last.id;
             let now = (self.clock)();
-            for question in questions {
+            let owned = self.partitions.borrow().clone();
+            for question in questions.into_iter().filter(|one| owned.contains(&partition_of(one.scope.vendor))) {
                 let ready = {
                     let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
                     let rests = desk.rests_until.get(&question.id).is_some_and(|until| *until > now);

@@ -1,12 +1,13 @@
 //! The sink: outbox to warehouse, in order, again and again until it is there; then announce.
 
+use crate::Owned;
 use domain::ids::{AffiliateId, Mode, Timestamp, VendorId};
 use domain::line::{LedgerLine, PurchaseRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem, Visible};
-use store::live::{LiveHub, LiveSignal};
+use store::live::{Announce, LiveSignal};
 use store::warehouse::{InsertBatch, Warehouse};
 use telemetry::metrics::{self, Metric, Stopwatch};
 use tokio::sync::Notify;
@@ -28,10 +29,12 @@ const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
 pub struct Sink {
     /// Where lines wait.
     pub store: Arc<dyn FoldStore>,
+    /// Whose lines; it may change. Two processes that both think a partition is theirs insert the same rows.
+    pub partitions: Owned,
     /// Where they go.
     pub warehouse: Warehouse,
     /// Who is told.
-    pub live: Arc<LiveHub>,
+    pub live: Arc<dyn Announce>,
     /// Woken after every commit of the fold.
     pub committed: Arc<Notify>,
     /// Generation of the log.
@@ -75,8 +78,8 @@ impl Sink {
     /// One batch: cut, insert until it is there, move what is visible, announce. Returns
     /// how many items it had, if there was one.
     async fn project_lines(&self, stop: &CancellationToken) -> Result<Option<usize>, FoldStoreError> {
-        let (store, items) = (self.store.clone(), self.batch_items);
-        let batch = blocking(move || store.outbox(items)).await?;
+        let (store, partitions, items) = (self.store.clone(), self.partitions.borrow().clone(), self.batch_items);
+        let batch = blocking(move || store.outbox(&partitions, items)).await?;
         if batch.ranges.is_empty() {
             return Ok(None);
         }

@@ -1,8 +1,9 @@
 //! The fold worker: a thread that reads partitions in turn, folds and commits.
 
+use crate::Owned;
 use crate::batch::{Batch, FoldError};
+use crate::continuity::check_place;
 use crate::state::StoreState;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,104 +69,14 @@ impl Alarms {
     }
 }
 
-/// The log and the fold store do not belong together.
-#[derive(Debug, thiserror::Error)]
-pub enum ContinuityError {
-    /// Records that were folded are not in the log any more.
-    #[error(
-        "partition {partition}: records {end} to {last} were folded but are not in the log (it ends before {end}). \
-         Nothing was started, so that no offset is given out twice. Restore log.db from a backup that has them; or, if they are \
-         lost for good, move fold.db and the warehouse folder away: both are built again from what the log still has. \
-         Ask the provider to send the missing events again"
-    )]
-    LogLostItsTail {
-        /// Partition.
-        partition: u16,
-        /// Where the log ends.
-        end: u64,
-        /// Last folded record.
-        last: u64,
-    },
-    /// The log holds another record than the one that was folded.
-    #[error(
-        "partition {partition}: record {offset} in the log is not the one that was folded. Restore log.db and fold.db from the same backup"
-    )]
-    OtherRecord {
-        /// Partition.
-        partition: u16,
-        /// Offset.
-        offset: u64,
-    },
-    /// The log's start moved past what was folded.
-    #[error(
-        "partition {partition}: the log starts at {start}, but records from {position} on were not folded yet. Restore log.db"
-    )]
-    LogLostItsStart {
-        /// Partition.
-        partition: u16,
-        /// Where the log starts.
-        start: u64,
-        /// First record that was not folded.
-        position: u64,
-    },
-    /// Another fold revision booked.
-    #[error(
-        "the fold store was written by fold revision {found}, this binary has revision {ours}. Move fold.db and the warehouse \
-         folder away to fold the log anew, or start the binary that wrote them"
-    )]
-    OtherRevision {
-        /// Revision in the store.
-        found: u32,
-        /// Ours.
-        ours: u32,
-    },
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The fold store.
-    #[error(transparent)]
-    Store(#[from] FoldStoreError),
-}
-
-/// Compares the log with what was folded, before anything is appended: a log that lost or
-/// changed its tail is noticed, and no offset is ever given out twice.
-pub async fn check_continuity(
-    log: &dyn EventLog,
-    store: &dyn FoldStore,
-    partitions: &[u16],
-) -> Result<(), ContinuityError> {
-    for partition in partitions.iter().copied() {
-        let position = store.position(partition)?;
-        let (start, end) = log.bounds(partition).await?;
-        if position.next_offset > end {
-            return Err(ContinuityError::LogLostItsTail { partition, end, last: position.next_offset - 1 });
-        }
-        if position.next_offset < start {
-            return Err(ContinuityError::LogLostItsStart { partition, start, position: position.next_offset });
-        }
-        if position.next_offset > 0 {
-            let offset = position.next_offset - 1;
-            let last = log.read(partition, offset, 1, 1).await?;
-            let hash = last.first().map(|record| <[u8; 32]>::from(Sha256::digest(&record.bytes)));
-            if hash != Some(position.last_hash) {
-                return Err(ContinuityError::OtherRecord { partition, offset });
-            }
-        }
-        if position.revision != domain::fold::FOLD_REVISION {
-            return Err(ContinuityError::OtherRevision { found: position.revision, ours: domain::fold::FOLD_REVISION });
-        }
-    }
-    Ok(())
-}
-
 /// Folds partitions.
 pub struct FoldWorker {
     /// Where records come from.
     pub log: Arc<dyn EventLog>,
     /// Where their effects go.
     pub store: Arc<dyn FoldStore>,
-    /// Which partitions.
-    pub partitions: Vec<u16>,
+    /// Which partitions; it may change.
+    pub partitions: Owned,
     /// Batch sizes.
     pub limits: FoldLimits,
     /// Woken after every commit.
@@ -198,12 +109,9 @@ impl FoldWorker {
     /// Runs until stopped. Blocks its thread; `runtime` drives the log's futures.
     pub fn run(&self, runtime: &Handle, stop: &CancellationToken) {
         let mut state = StoreState::new(self.store.as_ref());
-        let mut lanes: Vec<Lane> = self
-            .partitions
-            .iter()
-            .map(|partition| Lane { partition: *partition, position: None, blocked: 0 })
-            .collect();
+        let mut lanes = Vec::new();
         while !stop.is_cancelled() {
+            self.follow(&mut state, &mut lanes);
             let mut moved = Moved::Nothing;
             // Counts from here on: what is appended while the lanes turn is not missed.
             let appended = self.log.appended();
@@ -231,6 +139,21 @@ impl FoldWorker {
         }
     }
 
+    /// Makes the lanes those of the partitions that are ours now.
+    fn follow(&self, state: &mut StoreState<'_>, lanes: &mut Vec<Lane>) {
+        let owned = self.partitions.borrow().clone();
+        if lanes.iter().map(|lane| lane.partition).eq(owned.iter().copied()) {
+            return;
+        }
+        tracing::info!(partitions = ?owned, "folds {} partitions", owned.len());
+        // Somebody else may have changed what was read of a partition that comes back.
+        state.forget();
+        for lane in lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
+            self.alarms.clear(lane.partition);
+        }
+        *lanes = owned.into_iter().map(|partition| Lane { partition, position: None, blocked: 0 }).collect();
+    }
+
     /// One batch of one partition. Returns how far it moved.
     fn turn(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Moved {
         if lane.blocked > 0 {
@@ -239,10 +162,16 @@ impl FoldWorker {
         }
         match self.fold_once(runtime, state, lane) {
             Ok(moved) => {
-                if moved > Moved::Nothing {
-                    self.alarms.clear(lane.partition);
-                }
+                self.alarms.clear(lane.partition);
                 moved
+            }
+            Err(FoldError::Store(error @ FoldStoreError::Conflict { .. })) => {
+                // Two processes thought it was theirs, which happens while a group settles. The other one wrote.
+                tracing::info!(partition = lane.partition, "nothing was written: {error}");
+                state.forget();
+                lane.position = None;
+                lane.blocked = 1;
+                Moved::Nothing
             }
             Err(error) => {
                 // What was read may be another processor's now.
@@ -259,7 +188,11 @@ impl FoldWorker {
         let partition = lane.partition;
         let position = match lane.position.take() {
             Some(position) => position,
-            None => self.store.position(partition)?,
+            None => {
+                let position = self.store.position(partition)?;
+                runtime.block_on(check_place(self.log.as_ref(), partition, &position))?;
+                position
+            }
         };
         let limit = if position.fanout.is_some() { 1 } else { self.limits.records };
         let records = runtime.block_on(self.log.read(partition, position.next_offset, limit, self.limits.bytes))?;

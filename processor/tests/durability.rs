@@ -9,12 +9,13 @@ use domain::decision::{Base, Decision, Duration, Rate, RuleScope, SetRule};
 use domain::fold::SLICE;
 use domain::ids::*;
 use domain::line::LineKind;
-use processor::worker::{ContinuityError, FoldLimits, check_continuity};
+use processor::continuity::{ContinuityError, check_continuity};
+use processor::worker::FoldLimits;
 use schemas::record::Record;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration as Time;
-use store::event_log::{EventLog, NewRecord, partition_of};
+use store::event_log::{EventLog, NewRecord, all_partitions, partition_of};
 use store::fold_store::{Commit, FoldStore, OutboxItem, Position};
 use store::local_log::LocalLog;
 use support::*;
@@ -165,7 +166,7 @@ async fn a_far_reaching_decision_is_folded_in_slices_and_survives_a_restart_betw
         let Some(rest) = &position.fanout else { continue };
         unfinished.push(position.next_offset);
         assert!(rest.after > StoryId(0));
-        let visible = bench.store.outbox(1_000_000).unwrap().ranges[0].visible;
+        let visible = bench.store.outbox(&all_partitions(), 1_000_000).unwrap().ranges[0].visible;
         assert_eq!(visible, position.next_offset, "it is visible only after its last slice");
         assert_eq!(
             bench.store.records(partition, &[position.next_offset]).unwrap().len(),
@@ -325,7 +326,7 @@ async fn a_full_outbox_pauses_folding_until_there_is_room() {
         assert!((1..=10).contains(&waiting), "{waiting} items wait although 6 are allowed (partitions {partitions:?})");
         bench
             .until("everything is folded as room is made", async || {
-                let batch = bench.store.outbox(1_000).unwrap();
+                let batch = bench.store.outbox(&all_partitions(), 1_000).unwrap();
                 bench.store.delivered(&batch, Timestamp(1)).unwrap();
                 bench.store.position(partition).unwrap().next_offset == 20
             })

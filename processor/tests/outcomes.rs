@@ -183,6 +183,7 @@ async fn a_deadline_changes_the_label_and_no_money() {
     let partition = partition_of(VENDOR);
     bench.fold(&[refund(VENDOR, "a", 1_190, "usd"), sale(VENDOR, "b")]).await;
     let timer = |days: i64| DeadlineTimer {
+        partitions: processor::owns_everything(),
         store: bench.store.clone(),
         log: bench.log.clone(),
         clock: Arc::new(move || Timestamp(FIRST_AT + days * DAY * 1_000)),

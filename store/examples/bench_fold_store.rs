@@ -14,6 +14,7 @@ use domain::money::Currency;
 use domain::story::{Scope, Story};
 use std::sync::Arc;
 use std::time::Instant;
+use store::event_log::all_partitions;
 use store::fold_store::{Commit, FoldStore, Position, PostgresFoldStore, RecordRow, SqliteFoldStore};
 use store::postgres::{PostgresPool, PostgresSettings};
 
@@ -149,7 +150,7 @@ fn measure(store: &dyn FoldStore, events: u64) -> (u64, u64) {
         let committing = Instant::now();
         store.commit(PARTITION, &position, &next, &commit).unwrap();
         commit_us += committing.elapsed().as_micros() as u64;
-        store.delivered(&store.outbox(CUT).unwrap(), Timestamp(NOW)).unwrap();
+        store.delivered(&store.outbox(&all_partitions(), CUT).unwrap(), Timestamp(NOW)).unwrap();
         whole_us += whole.elapsed().as_micros() as u64;
         position = next;
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::ids::{PARTITIONS, VendorId};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// A record on its way into the log.
 #[derive(Debug, Clone)]
@@ -96,6 +97,11 @@ pub trait EventLog: Send + Sync {
     async fn bounds(&self, partition: u16) -> Result<(u64, u64), LogError>;
     /// Resolves soon after something was appended to any partition (a hint; may be spurious).
     async fn appended(&self);
+}
+
+/// Every partition: what one process on its own holds.
+pub fn all_partitions() -> BTreeSet<u16> {
+    (0..PARTITIONS).collect()
 }
 
 /// The partition of a vendor: the first 8 bytes of SHA-256 of its id (big endian decimal

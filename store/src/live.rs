@@ -25,6 +25,18 @@ pub struct LiveSignal {
 /// Called with every signal before anybody can read the new data: caches forget what it touches.
 type OnChange = dyn Fn(&LiveSignal) + Send + Sync;
 
+/// Says what became visible, to whoever shows pages.
+pub trait Announce: Send + Sync {
+    /// First caches forget, then the partitions' visible offsets move, then pages are told.
+    fn announce(&self, signals: Vec<LiveSignal>, moved: &[(u16, Visible)]);
+}
+
+impl Announce for LiveHub {
+    fn announce(&self, signals: Vec<LiveSignal>, moved: &[(u16, Visible)]) {
+        LiveHub::announce(self, signals, moved);
+    }
+}
+
 /// Tells open pages, and knows up to where each partition is visible.
 pub struct LiveHub {
     sender: broadcast::Sender<LiveSignal>,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration as Time;
-use store::event_log::{EventLog, NewRecord, StoredRecord, partition_of};
+use store::event_log::{EventLog, NewRecord, StoredRecord, all_partitions, partition_of};
 use store::fold_store::{FoldStore, OutboxItem, Position, SqliteFoldStore};
 use store::local_log::LocalLog;
 use tempfile::TempDir;
@@ -115,7 +115,7 @@ impl Bench {
         let worker = FoldWorker {
             log: self.log.clone(),
             store: self.store.clone(),
-            partitions,
+            partitions: tokio::sync::watch::channel(partitions.into_iter().collect()).1,
             limits,
             committed: Arc::new(Notify::new()),
             asked: Arc::new(Notify::new()),
@@ -168,7 +168,7 @@ impl Bench {
 
     /// Everything that would go into the warehouse.
     pub fn outbox(&self) -> Vec<OutboxItem> {
-        self.store.outbox(1_000_000).unwrap().items
+        self.store.outbox(&all_partitions(), 1_000_000).unwrap().items
     }
 
     /// (gross, net, commission) over all lines in the outbox.

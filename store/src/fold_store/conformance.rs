@@ -1,6 +1,7 @@
 //! What every backend of the fold store must do.
 
 use super::*;
+use crate::event_log::all_partitions;
 use crate::postgres::test_server::TestSchema;
 use domain::catalogue::Earliest;
 use domain::decision::{SetPolicy, Waive};
@@ -195,7 +196,7 @@ fn nothing_is_known_at_the_start() {
         assert_eq!(store.catalogue_entry(scope(), "promo:1").unwrap(), None);
         assert_eq!(store.answer(scope(), "GET /").unwrap(), None);
         assert!(store.decisions(VENDOR).unwrap().is_empty());
-        assert_eq!(store.outbox(10).unwrap(), OutboxBatch::default());
+        assert_eq!(store.outbox(&all_partitions(), 10).unwrap(), OutboxBatch::default());
         assert_eq!(store.outbox_len().unwrap(), 0);
         assert_eq!(store.story_of_purchase(&[PurchaseId(1)]).unwrap(), [None]);
         assert!(store.outcome_counts(VENDOR, Mode::Live).unwrap().is_empty());
@@ -267,7 +268,7 @@ fn picture(store: &dyn FoldStore) -> String {
             (
                 store.position(PARTITION).unwrap(),
                 store.visible(PARTITION).unwrap(),
-                store.outbox(100).unwrap(),
+                store.outbox(&all_partitions(), 100).unwrap(),
                 store.outbox_len().unwrap()
             ),
             (store.stories_of(&names).unwrap(), store.stories(&[StoryId(1), StoryId(900)]).unwrap()),
@@ -674,36 +675,36 @@ fn the_outbox_is_cut_in_order_and_a_half_sent_record_is_not_visible() {
         commit(store, PARTITION, 5, &filled).unwrap();
         assert_eq!(store.outbox_len().unwrap(), 5);
         let all = [(1, 0, false), (1, 0, true), (1, 1, true), (3, 0, false), (3, 0, true)];
-        let whole = store.outbox(100).unwrap();
+        let whole = store.outbox(&all_partitions(), 100).unwrap();
         assert_eq!(shape(&whole), all, "a purchase travels before its lines");
         assert_eq!(
             whole.ranges,
             [OutboxRange { partition: PARTITION, first: Some((1, 0)), last: Some((3, 1)), visible: 5 }]
         );
-        assert_eq!(store.outbox(100).unwrap(), whole, "cutting changes nothing");
+        assert_eq!(store.outbox(&all_partitions(), 100).unwrap(), whole, "cutting changes nothing");
         let OutboxItem::Line(sent) = &whole.items[1] else { panic!("a line") };
         assert_eq!(*sent, line(1, 0));
         // In the middle of record 1.
-        let cut = store.outbox(2).unwrap();
+        let cut = store.outbox(&all_partitions(), 2).unwrap();
         assert_eq!(shape(&cut), all[..2]);
         assert_eq!(cut.ranges[0].visible, 1, "record 1 is not whole yet");
         store.delivered(&cut, NOW).unwrap();
         assert_eq!(store.visible(PARTITION).unwrap(), Visible { next_offset: 1, at: NOW });
         // The end of record 1 exactly: whether it is whole is only known from what follows.
-        let cut = store.outbox(1).unwrap();
+        let cut = store.outbox(&all_partitions(), 1).unwrap();
         assert_eq!(shape(&cut), all[2..3]);
         assert_eq!((cut.ranges[0].first, cut.ranges[0].last), (Some((1, 2)), Some((1, 2))));
         assert!(cut.ranges[0].visible <= 2);
         store.delivered(&cut, NOW).unwrap();
         // In the middle of record 3.
-        let cut = store.outbox(1).unwrap();
+        let cut = store.outbox(&all_partitions(), 1).unwrap();
         assert_eq!((shape(&cut), cut.ranges[0].visible), (all[3..4].to_vec(), 3));
         store.delivered(&cut, Timestamp(NOW.0 + 1)).unwrap();
-        let rest = store.outbox(100).unwrap();
+        let rest = store.outbox(&all_partitions(), 100).unwrap();
         assert_eq!((shape(&rest), rest.ranges[0].visible), (all[4..].to_vec(), 5));
         store.delivered(&rest, Timestamp(NOW.0 + 2)).unwrap();
         assert_eq!(store.visible(PARTITION).unwrap(), Visible { next_offset: 5, at: Timestamp(NOW.0 + 2) });
-        assert_eq!(store.outbox(100).unwrap(), OutboxBatch::default());
+        assert_eq!(store.outbox(&all_partitions(), 100).unwrap(), OutboxBatch::default());
         assert_eq!(store.outbox_len().unwrap(), 0);
         // Delivering again, as after a lost answer, takes nothing back.
         store.delivered(&whole, Timestamp(NOW.0 + 3)).unwrap();
@@ -715,11 +716,11 @@ fn the_outbox_is_cut_in_order_and_a_half_sent_record_is_not_visible() {
 fn records_without_lines_become_visible_too() {
     on_every_backend(|store| {
         commit(store, PARTITION, 7, &Commit::default()).unwrap();
-        let batch = store.outbox(10).unwrap();
+        let batch = store.outbox(&all_partitions(), 10).unwrap();
         assert_eq!(batch.ranges, [OutboxRange { partition: PARTITION, first: None, last: None, visible: 7 }]);
         store.delivered(&batch, NOW).unwrap();
         assert_eq!(store.visible(PARTITION).unwrap().next_offset, 7);
-        assert!(store.outbox(10).unwrap().ranges.is_empty());
+        assert!(store.outbox(&all_partitions(), 10).unwrap().ranges.is_empty());
     });
 }
 
@@ -727,11 +728,11 @@ fn records_without_lines_become_visible_too() {
 fn what_is_folded_after_the_cut_stays_in_the_outbox() {
     on_every_backend(|store| {
         commit(store, PARTITION, 1, &Commit { lines: vec![line(0, 0)], ..Commit::default() }).unwrap();
-        let cut = store.outbox(10).unwrap();
+        let cut = store.outbox(&all_partitions(), 10).unwrap();
         commit(store, PARTITION, 2, &Commit { lines: vec![line(1, 0)], ..Commit::default() }).unwrap();
         store.delivered(&cut, NOW).unwrap();
         assert_eq!(store.visible(PARTITION).unwrap().next_offset, 1);
-        assert_eq!(shape(&store.outbox(10).unwrap()), [(1, 0, true)]);
+        assert_eq!(shape(&store.outbox(&all_partitions(), 10).unwrap()), [(1, 0, true)]);
     });
 }
 
@@ -744,7 +745,7 @@ fn partitions_share_a_cut() {
         }
         let mut delivered: Vec<(u16, u64)> = Vec::new();
         for _ in 0..20 {
-            let cut = store.outbox(4).unwrap();
+            let cut = store.outbox(&all_partitions(), 4).unwrap();
             assert!(cut.items.len() <= 4);
             let parts: Vec<u16> = cut.ranges.iter().map(|range| range.partition).collect();
             assert!(parts.is_sorted());
@@ -791,7 +792,7 @@ fn slices_of_one_record_never_have_the_range_of_an_earlier_one() {
             let rows = vec![purchase_row(3); if number == 0 { 3 } else { 1 }];
             let slice = Commit { rows, lines: vec![line(3, number)], ..Commit::default() };
             store.commit(PARTITION, &store.position(PARTITION).unwrap(), &next, &slice).unwrap();
-            let batch = store.outbox(100).unwrap();
+            let batch = store.outbox(&all_partitions(), 100).unwrap();
             let Some(range) = batch.ranges.first() else { continue };
             assert_eq!(range.visible, if number == 2 { 4 } else { 3 }, "visible only after the last slice");
             assert!(seen.insert(format!("{:?}", (range.first, range.last))), "{range:?} names other items than before");
@@ -811,10 +812,10 @@ fn slices_that_wait_together_keep_their_order() {
         let middle = Position { fanout: Some(Fanout { vendor: VENDOR, keys: None, after: StoryId(1) }), ..at(0) };
         let first = Commit { rows: vec![purchase_row(0)], lines: vec![line(0, 0)], ..Commit::default() };
         store.commit(PARTITION, &Position::start(), &middle, &first).unwrap();
-        assert!(store.outbox(10).unwrap().ranges.iter().all(|range| range.visible == 0));
+        assert!(store.outbox(&all_partitions(), 10).unwrap().ranges.iter().all(|range| range.visible == 0));
         let second = Commit { rows: vec![purchase_row(0)], lines: vec![line(0, 1)], ..Commit::default() };
         store.commit(PARTITION, &middle, &at(1), &second).unwrap();
-        let batch = store.outbox(10).unwrap();
+        let batch = store.outbox(&all_partitions(), 10).unwrap();
         assert_eq!(shape(&batch), [(0, 0, false), (0, 0, true), (0, 0, false), (0, 1, true)]);
         assert_eq!(batch.ranges[0].visible, 1);
     });
@@ -907,12 +908,12 @@ fn reopening_keeps_everything() {
             let store = place.open();
             commit(store.as_ref(), PARTITION, 1, &first_commit()).unwrap();
             store.commit(PARTITION, &at(1), &at(10), &zombie()).unwrap();
-            store.delivered(&store.outbox(1).unwrap(), NOW).unwrap();
-            (picture(store.as_ref()), store.outbox(100).unwrap())
+            store.delivered(&store.outbox(&all_partitions(), 1).unwrap(), NOW).unwrap();
+            (picture(store.as_ref()), store.outbox(&all_partitions(), 100).unwrap())
         };
         let store = place.open();
         assert_eq!(picture(store.as_ref()), before);
-        assert_eq!(store.outbox(100).unwrap(), batch);
+        assert_eq!(store.outbox(&all_partitions(), 100).unwrap(), batch);
         assert_eq!(store.position(PARTITION).unwrap(), at(10));
         assert!(matches!(
             store.commit(PARTITION, &at(1), &at(11), &Commit::default()),
@@ -939,7 +940,7 @@ fn readers_see_whole_commits_while_the_writer_goes_on() {
                 }
             });
             for _ in 0..100 {
-                let batch = store.outbox(10_000).unwrap();
+                let batch = store.outbox(&all_partitions(), 10_000).unwrap();
                 assert_eq!(batch.items.len() % 2, 0, "half a commit was seen");
                 let visible = batch.ranges.first().map_or(0, |range| range.visible);
                 assert_eq!(batch.items.len() as u64, visible * 2);
@@ -1008,7 +1009,7 @@ fn a_fan_out_is_continued_by_another_and_no_slice_is_applied_twice() {
         }
         let last = Position { counters: Counters::default(), ..at(8) };
         first.commit(PARTITION, &slice(2), &last, &booked(2)).unwrap();
-        let batch = second.outbox(100).unwrap();
+        let batch = second.outbox(&all_partitions(), 100).unwrap();
         let ords: Vec<u32> = shape(&batch).iter().filter(|(_, _, is_line)| *is_line).map(|(_, ord, _)| *ord).collect();
         assert_eq!((ords, batch.items.len()), (vec![0, 1, 2], 6));
         assert_eq!((batch.ranges[0].last, batch.ranges[0].visible), (Some((7, 5)), 8));
@@ -1024,7 +1025,7 @@ fn what_one_process_cuts_another_may_add_to() {
         commit(fold.as_ref(), PARTITION, 1, &filled(0)).unwrap();
         commit(fold.as_ref(), PARTITION + 1, 1, &filled(0)).unwrap();
         assert_eq!(sink.outbox_len().unwrap(), 4);
-        let cut = sink.outbox(3).unwrap();
+        let cut = sink.outbox(&all_partitions(), 3).unwrap();
         assert_eq!(cut.ranges.iter().map(|range| range.visible).collect::<Vec<_>>(), [1, 0]);
         commit(fold.as_ref(), PARTITION, 2, &filled(1)).unwrap();
         sink.delivered(&cut, NOW).unwrap();
@@ -1033,7 +1034,7 @@ fn what_one_process_cuts_another_may_add_to() {
         sink.delivered(&cut, NOW).unwrap();
         assert_eq!(fold.outbox_len().unwrap(), 3);
         assert_eq!(fold.visible(PARTITION).unwrap().next_offset, 1);
-        let rest = sink.outbox(100).unwrap();
+        let rest = sink.outbox(&all_partitions(), 100).unwrap();
         assert_eq!(shape(&rest), [(1, 0, true), (1, 1, true), (0, 1, true)]);
         sink.delivered(&rest, NOW).unwrap();
         assert_eq!((fold.outbox_len().unwrap(), fold.visible(PARTITION).unwrap().next_offset), (0, 2));

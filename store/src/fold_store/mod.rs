@@ -26,6 +26,7 @@ use domain::line::{LedgerLine, PurchaseRow};
 use domain::story::{Scope, Story};
 use domain::target::Question;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What went wrong with the fold store.
@@ -301,8 +302,8 @@ pub trait FoldStore: Send + Sync {
         commit: &Commit,
     ) -> Result<(), FoldStoreError>;
 
-    /// The next cut of the outbox, at most `limit` items.
-    fn outbox(&self, limit: usize) -> Result<OutboxBatch, FoldStoreError>;
+    /// The next cut of the outbox of these partitions, at most `limit` items.
+    fn outbox(&self, partitions: &BTreeSet<u16>, limit: usize) -> Result<OutboxBatch, FoldStoreError>;
     /// The batch is in the warehouse: forget it and move what is visible.
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError>;
     /// How many items wait.

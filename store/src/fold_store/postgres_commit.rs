@@ -391,11 +391,16 @@ fn write_outbox(
 }
 
 /// Cuts the next batch: items in order, and for each partition how far it is visible when they are in the warehouse.
-pub(super) fn outbox(connection: &mut PostgresConnection, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+pub(super) fn outbox(
+    connection: &mut PostgresConnection,
+    partitions: &BTreeSet<u16>,
+    limit: usize,
+) -> Result<OutboxBatch, FoldStoreError> {
+    let partitions: Vec<i64> = partitions.iter().copied().map(i64::from).collect();
     let behind = connection.query(
         "select p.part, p.next_off, coalesce(v.next_off, 0) from positions p left join visible v on v.part = p.part
-         where p.next_off <> coalesce(v.next_off, 0) order by p.part",
-        &[],
+         where p.next_off <> coalesce(v.next_off, 0) and p.part = any($1) order by p.part",
+        &[&partitions],
     )?;
     let mut batch = OutboxBatch::default();
     for row in &behind {

@@ -118,8 +118,8 @@ impl FoldStore for PostgresFoldStore {
         self.pool.transaction(|connection| postgres_commit::commit(connection, partition, expected, next, commit))
     }
 
-    fn outbox(&self, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
-        self.pool.snapshot(|connection| postgres_commit::outbox(connection, limit))
+    fn outbox(&self, partitions: &BTreeSet<u16>, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+        self.pool.snapshot(|connection| postgres_commit::outbox(connection, partitions, limit))
     }
 
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {

@@ -219,8 +219,8 @@ impl FoldStore for SqliteFoldStore {
         sqlite_commit::commit(&mut writer, partition, expected, next, commit)
     }
 
-    fn outbox(&self, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
-        self.read(|connection| sqlite_commit::outbox(connection, limit))
+    fn outbox(&self, partitions: &BTreeSet<u16>, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+        self.read(|connection| sqlite_commit::outbox(connection, partitions, limit))
     }
 
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {

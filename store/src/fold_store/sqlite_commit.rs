@@ -215,7 +215,11 @@ fn write_outbox(
 
 /// Cuts the next batch: items in order, and for each partition how far it is visible when they
 /// are in the warehouse.
-pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
+pub(super) fn outbox(
+    connection: &Connection,
+    partitions: &BTreeSet<u16>,
+    limit: usize,
+) -> Result<OutboxBatch, FoldStoreError> {
     let snapshot = connection.unchecked_transaction()?;
     let positions: Vec<(u16, u64, u64)> = snapshot
         .prepare_cached("select part, next_off, visible_off from positions order by part")?
@@ -225,7 +229,7 @@ pub(super) fn outbox(connection: &Connection, limit: usize) -> Result<OutboxBatc
     let mut statement =
         snapshot.prepare_cached("select off, n, body from outbox where part = ?1 order by off, n limit ?2")?;
     for (partition, folded, visible) in positions {
-        if folded == visible {
+        if folded == visible || !partitions.contains(&partition) {
             continue;
         }
         let room = limit.saturating_sub(batch.items.len());

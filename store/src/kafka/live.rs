@@ -9,7 +9,7 @@ use super::producer::{SendError, Sender};
 use super::settings::KafkaSettings;
 use crate::event_log::{LogError, partition_of};
 use crate::fold_store::Visible;
-use crate::live::{LiveHub, LiveSignal};
+use crate::live::{Announce, LiveHub, LiveSignal};
 use domain::ids::{AffiliateId, Mode, PARTITIONS, Timestamp, VendorId};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -95,6 +95,12 @@ impl LivePublisher {
         let bytes = serde_json::to_vec(&announcement)
             .map_err(|_| SendError::Kafka(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument)))?;
         self.sender.enqueue(announcement.partition, &[], &bytes).map(|_report| ())
+    }
+}
+
+impl Announce for LivePublisher {
+    fn announce(&self, signals: Vec<LiveSignal>, moved: &[(u16, Visible)]) {
+        LivePublisher::announce(self, signals, moved);
     }
 }
 

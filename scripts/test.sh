@@ -26,6 +26,9 @@ node_tests() {
 
 step "Set-up" bash scripts/setup.sh test
 step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
+# A broker that runs already goes on running afterwards.
+bash scripts/services/kafka.sh address >/dev/null 2>&1 || trap 'bash scripts/services/kafka.sh stop' EXIT
+step "Kafka" bash scripts/services/kafka.sh start
 step "Rust tests" cargo test --workspace --locked
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50

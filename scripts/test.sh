@@ -24,29 +24,33 @@ node_tests() {
     node --test --test-concurrency=1 "${files[@]}"
 }
 
-# Postgres for the tests of its stores. One that ran before goes on running.
-start_postgres() {
-    if bash scripts/services/postgres.sh status; then
-        return
-    fi
-    trap 'bash scripts/services/postgres.sh stop' EXIT
-    # What it prints is a URL with a password.
-    bash scripts/services/postgres.sh start >/dev/null
-    bash scripts/services/postgres.sh status
+# The real parts that suites run against. What ran before goes on running; what is started here is stopped at the end.
+STARTED=()
+stop_services() {
+    local name
+    for name in "${STARTED[@]}"; do bash "scripts/services/$name.sh" stop; done
+    STARTED=()
 }
 
-stop_postgres() {
-    if [ -n "$(trap -p EXIT)" ]; then
-        trap - EXIT
-        bash scripts/services/postgres.sh stop
+start_services() {
+    trap stop_services EXIT
+    if ! bash scripts/services/postgres.sh status 2>/dev/null; then
+        STARTED+=(postgres)
+        # What it prints is a URL with a password.
+        bash scripts/services/postgres.sh start >/dev/null
+        bash scripts/services/postgres.sh status
+    fi
+    if ! bash scripts/services/kafka.sh address >/dev/null 2>&1; then
+        STARTED+=(kafka)
+        bash scripts/services/kafka.sh start
     fi
 }
 
 step "Set-up" bash scripts/setup.sh test
 step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
-step "Postgres for the tests" start_postgres
+step "Postgres and Kafka for the tests of their stores" start_services
 step "Rust tests" cargo test --workspace --locked
-step "Postgres is not needed any more" stop_postgres
+step "Postgres and Kafka are not needed any more" stop_services
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50
 step "Kill test: to the cent after kill -9" bash scripts/kill.sh

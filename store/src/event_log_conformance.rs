@@ -1,10 +1,11 @@
 //! What every backend of the event log must do.
 
 use crate::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord};
+use crate::kafka::spool::{SpoolSettings, SpooledLog};
 use crate::kafka::test_broker::TestTopics;
 use crate::kafka::{KafkaLog, KafkaSettings};
 use crate::local_log::{LocalLog, MAX_RECORD_BYTES};
-use domain::ids::PARTITIONS;
+use domain::ids::{PARTITIONS, Timestamp};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 enum Place {
     Local(tempfile::TempDir),
     Kafka(TestTopics),
+    Spooled(TestTopics, tempfile::TempDir),
     /// The client library's own broker; the cluster lives as long as this.
     Mock(KafkaSettings, #[expect(dead_code, reason = "ends the cluster")] MockCluster<'static, DefaultProducerContext>),
 }
@@ -28,13 +30,21 @@ impl Place {
             Place::Local(tempfile::tempdir().unwrap()),
             Place::Mock(settings, cluster),
             Place::Kafka(TestTopics::made().await),
+            Place::Spooled(TestTopics::made().await, tempfile::tempdir().unwrap()),
         ]
     }
 
-    fn open(&self) -> Arc<dyn EventLog> {
+    async fn open(&self) -> Arc<dyn EventLog> {
         match self {
             Place::Local(folder) => Arc::new(LocalLog::open(&folder.path().join("log.db")).unwrap()),
             Place::Kafka(topics) => Arc::new(KafkaLog::open(topics.settings.clone()).unwrap()),
+            Place::Spooled(topics, folder) => {
+                let kafka = Arc::new(KafkaLog::open(topics.settings.clone()).unwrap());
+                // So late that a busy machine does not spool what these tests want the offset of.
+                let spool_after = Duration::from_secs(60);
+                let spool = SpoolSettings { spool_after, ..SpoolSettings::in_folder(folder.path().to_owned()) };
+                Arc::new(SpooledLog::open(kafka, spool, Arc::new(|| Timestamp(0))).await.unwrap())
+            }
             Place::Mock(settings, _) => Arc::new(KafkaLog::open(settings.clone()).unwrap()),
         }
     }
@@ -64,7 +74,7 @@ async fn read_all(log: &dyn EventLog, partition: u16, from: u64) -> Vec<StoredRe
 #[tokio::test]
 async fn offsets_count_per_partition_and_reading_keeps_the_order() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         assert_eq!(log.bounds(3).await.unwrap(), (0, 0));
         assert!(log.read(3, 0, 10, 1000).await.unwrap().is_empty());
         for (offset, text) in ["a", "b", "c"].iter().enumerate() {
@@ -82,7 +92,7 @@ async fn offsets_count_per_partition_and_reading_keeps_the_order() {
 #[tokio::test]
 async fn beyond_the_end_is_an_error_and_not_the_end() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         log.append(record(3, "a")).await.unwrap();
         let error = log.read(3, 99, 10, 1000).await.unwrap_err();
         assert!(matches!(error, LogError::OutOfRange { partition: 3, offset: 99, start: 0, end: 1 }), "{error}");
@@ -94,7 +104,7 @@ async fn beyond_the_end_is_an_error_and_not_the_end() {
 #[tokio::test]
 async fn a_read_has_limits_but_always_goes_on() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         for _ in 0..10 {
             log.append(record(0, &"x".repeat(100))).await.unwrap();
         }
@@ -110,7 +120,7 @@ async fn a_read_has_limits_but_always_goes_on() {
 #[tokio::test]
 async fn reads_of_single_records_do_not_disturb_who_reads_on() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         for number in 0..30 {
             log.append(record(0, &number.to_string())).await.unwrap();
         }
@@ -129,7 +139,7 @@ async fn reads_of_single_records_do_not_disturb_who_reads_on() {
 #[tokio::test]
 async fn what_cannot_be_stored_is_refused() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         assert!(matches!(log.append(record(PARTITIONS, "x")).await, Err(LogError::Failed(_))));
         assert!(matches!(log.read(PARTITIONS, 0, 1, 1).await, Err(LogError::Failed(_))));
         assert!(matches!(log.bounds(PARTITIONS).await, Err(LogError::Failed(_))));
@@ -144,7 +154,7 @@ async fn what_cannot_be_stored_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_writers_leave_no_gap_and_no_double() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0..64_u16 {
             let log = Arc::clone(&log);
@@ -180,14 +190,14 @@ async fn many_writers_leave_no_gap_and_no_double() {
 async fn reopening_keeps_everything() {
     for place in Place::all().await {
         for round in 0..3 {
-            let log = place.open();
+            let log = place.open().await;
             assert_eq!(log.bounds(5).await.unwrap(), (0, round * 10));
             for number in 0..10 {
                 let offset = round * 10 + number;
                 assert_eq!(log.append(record(5, &offset.to_string())).await.unwrap(), Appended::Log(offset));
             }
         }
-        let stored = read_all(place.open().as_ref(), 5, 0).await;
+        let stored = read_all(place.open().await.as_ref(), 5, 0).await;
         assert_eq!(texts(&stored), (0..30).map(|offset| (offset, offset.to_string())).collect::<Vec<_>>());
     }
 }
@@ -195,7 +205,7 @@ async fn reopening_keeps_everything() {
 #[tokio::test]
 async fn a_reader_that_found_nothing_misses_no_append() {
     for place in Place::all().await {
-        let log = place.open();
+        let log = place.open().await;
         for number in 0..20 {
             let appended = log.appended();
             assert!(log.read(0, number, 10, 1000).await.unwrap().is_empty());

@@ -26,6 +26,8 @@ use std::time::Duration;
 const SIGNALS: usize = 500;
 /// Fetched ahead per partition, in KiB.
 const QUEUE_KIB: u32 = 1024;
+/// The broker answers a fetch at the end after this long.
+const FETCH_WAIT: Duration = Duration::from_millis(250);
 const ASK_PATIENCE: Duration = Duration::from_secs(5);
 /// After an error.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -138,7 +140,7 @@ pub struct LiveListener {
 impl LiveListener {
     /// Listens from now on. Read what is visible after this returned: nothing is missed between.
     pub async fn open(settings: &KafkaSettings) -> Result<LiveListener, LogError> {
-        let mut config = settings.consumer(QUEUE_KIB);
+        let mut config = settings.consumer(QUEUE_KIB, FETCH_WAIT);
         config.set("enable.partition.eof", "false");
         let consumer = StreamConsumer::from_config_and_context(&config, Context { health: Arc::default() })
             .map_err(|error| anyhow::Error::new(error).context("the Kafka consumer cannot be built"))?;

@@ -31,7 +31,8 @@ use async_trait::async_trait;
 use context::{Context, Health};
 use domain::ids::{PARTITIONS, VendorId};
 use producer::Sender;
-use reader::{ReadLimits, Reader};
+use rdkafka::config::ClientConfig;
+use reader::{Purpose, ReadLimits, Reader};
 use serde::Deserialize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +45,10 @@ const SEQUENTIAL_QUEUE_KIB: u32 = 4 * 1024;
 /// Fetched ahead per partition by reads of single records, in KiB.
 const SINGLE_QUEUE_KIB: u32 = 64;
 
+/// The broker answers a fetch at the end of a partition after this long.
+const FETCH_WAIT: Duration = Duration::from_millis(250);
+/// The same for reads of single records.
+const SINGLE_FETCH_WAIT: Duration = Duration::from_millis(10);
 /// Appends wait this long while the broker is known to be away ...
 const AWAY_PATIENCE: Duration = Duration::from_millis(1_500);
 /// ... or while another one has waited for longer than this.
@@ -70,15 +75,17 @@ impl KafkaLog {
         let config = settings.producer(Some(settings.append_timeout));
         let sender = Sender::new(config, &settings.events_topic, Arc::clone(&health))?;
         let appended = Arc::new(Notify::new());
-        let reader = |queue_kib: u32| {
+        let reader = |purpose: Purpose, config: ClientConfig| {
             // What a reader hears of the broker is not what decides about appends.
             let context = || Context { health: Arc::default() };
             let topic = &settings.events_topic;
-            Arc::new(Reader::new(settings.consumer(queue_kib), topic, Box::new(context), Arc::clone(&appended)))
+            Arc::new(Reader::new(purpose, config, topic, Box::new(context), Arc::clone(&appended)))
         };
+        let reading_on = settings.consumer(SEQUENTIAL_QUEUE_KIB, FETCH_WAIT);
+        let single_reads = settings.consumer(SINGLE_QUEUE_KIB, SINGLE_FETCH_WAIT);
         Ok(KafkaLog {
-            sequential: reader(SEQUENTIAL_QUEUE_KIB),
-            single: reader(SINGLE_QUEUE_KIB),
+            sequential: reader(Purpose::ReadingOn, reading_on),
+            single: reader(Purpose::SingleReads, single_reads),
             own_ends: (0..PARTITIONS).map(|_| AtomicU64::new(0)).collect(),
             settings,
             sender,

@@ -37,6 +37,16 @@ struct Cursor {
     held: Option<StoredRecord>,
 }
 
+/// What a reader is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reading on and on: partitions stay assigned and are fetched ahead.
+    ReadingOn,
+    /// Single records here and there: a partition is given back after each read, because a client
+    /// cannot be moved while it waits at the end of another place.
+    SingleReads,
+}
+
 /// What a read may return.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadLimits {
@@ -46,6 +56,7 @@ pub(super) struct ReadLimits {
 
 /// Reads the partitions of one topic. All methods block.
 pub(super) struct Reader {
+    purpose: Purpose,
     config: ClientConfig,
     topic: String,
     context: Box<dyn Fn() -> Context + Send + Sync>,
@@ -58,13 +69,14 @@ pub(super) struct Reader {
 impl Reader {
     /// Connects at the first read.
     pub(super) fn new(
+        purpose: Purpose,
         config: ClientConfig,
         topic: &str,
         context: Box<dyn Fn() -> Context + Send + Sync>,
         fetched: Arc<Notify>,
     ) -> Reader {
         let cursors = (0..PARTITIONS).map(|_| Mutex::new(None)).collect();
-        Reader { config, topic: topic.to_owned(), context, client: Mutex::new(None), cursors, fetched }
+        Reader { purpose, config, topic: topic.to_owned(), context, client: Mutex::new(None), cursors, fetched }
     }
 
     /// Whether the partition is read from this offset on without being moved.
@@ -98,13 +110,17 @@ impl Reader {
         let _ = cursor.client.poll(Duration::ZERO);
         let known_end = known_end.max(cursor.end_when_moved);
         let mut records = Vec::new();
-        match self.fill(cursor, partition, offset, limits, known_end, &mut records) {
-            Ok(()) => Ok(records),
-            Err(error) => {
-                // Where the client stands is unknown now: the next read moves it.
-                cursor.next = None;
-                if records.is_empty() { Err(error) } else { Ok(records) }
-            }
+        let filled = self.fill(cursor, partition, offset, limits, known_end, &mut records);
+        if filled.is_err() {
+            // Where the client stands is unknown now: the next read moves it.
+            cursor.next = None;
+        }
+        if self.purpose == Purpose::SingleReads {
+            self.give_back(&mut place, partition);
+        }
+        match filled {
+            Err(error) if records.is_empty() => Err(error),
+            _ => Ok(records),
         }
     }
 
@@ -213,6 +229,16 @@ impl Reader {
             .and_then(|()| client.incremental_assign(&assignment))
             .map_err(|error| self.in_words(&error))?;
         Ok(Cursor { client, queue, next: Some(offset), end_when_moved: end, held: None })
+    }
+
+    fn give_back(&self, place: &mut Option<Cursor>, partition: u16) {
+        let Some(cursor) = place.take() else { return };
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition(&self.topic, i32::from(partition));
+        if let Err(error) = cursor.client.incremental_unassign(&assignment) {
+            tracing::debug!(partition, error = %error, "the Kafka reader is built anew: {error}");
+            self.forget_client(&cursor.client);
+        }
     }
 
     fn client(&self) -> Result<Arc<Client>, LogError> {

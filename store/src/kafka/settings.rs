@@ -95,8 +95,8 @@ impl KafkaSettings {
     }
 
     /// A consumer that reads from where it is told and nowhere else. `queue_kib` bounds what it
-    /// fetches ahead, per partition.
-    pub(super) fn consumer(&self, queue_kib: u32) -> ClientConfig {
+    /// fetches ahead, per partition; at the end the broker answers after `fetch_wait`.
+    pub(super) fn consumer(&self, queue_kib: u32, fetch_wait: Duration) -> ClientConfig {
         let mut config = self.client();
         config
             // The client wants a name for a group that is never joined: partitions are assigned
@@ -109,7 +109,7 @@ impl KafkaSettings {
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
             .set("enable.partition.eof", "true")
-            .set("fetch.wait.max.ms", "250")
+            .set("fetch.wait.max.ms", fetch_wait.as_millis().to_string())
             .set("fetch.error.backoff.ms", "100")
             .set("fetch.message.max.bytes", (1024 * 1024).to_string())
             .set("queued.max.messages.kbytes", queue_kib.to_string());

@@ -113,7 +113,7 @@ async fn the_key_is_the_vendor() {
     let log = KafkaLog::open(topics.settings.clone()).unwrap();
     log.append(record(2, r#"{"v":1,"vendor":4711,"kind":"delivery"}"#)).await.unwrap();
     log.append(record(2, "no record")).await.unwrap();
-    let consumer: BaseConsumer = topics.settings.consumer(64).create().unwrap();
+    let consumer: BaseConsumer = topics.settings.consumer(64, FETCH_WAIT).create().unwrap();
     let mut places = TopicPartitionList::new();
     places.add_partition_offset(&topics.settings.events_topic, 2, Offset::Beginning).unwrap();
     consumer.assign(&places).unwrap();

@@ -29,6 +29,7 @@ pub(crate) struct TestSchema {
 
 impl TestSchema {
     /// Takes a name; nothing is made in the database.
+    #[expect(clippy::disallowed_methods, reason = "a name that no other run has")]
     pub(crate) fn new() -> TestSchema {
         let mut random = [0_u8; 6];
         getrandom::fill(&mut random).expect("the system gives random bytes");

@@ -17,7 +17,7 @@ const SIDE_BY_SIDE: usize = 64;
 /// How often the outbox is looked at without being told.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// Appends decisions. One in the whole system.
+/// Appends decisions. One in a process; of several processes the control store lets one at a time have them.
 pub struct Relay {
     /// Where decisions wait.
     pub control: Arc<dyn ControlStore>,

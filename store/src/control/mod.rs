@@ -3,6 +3,9 @@
 //! People's decisions are rows here and travel into the event log: the transaction that
 //! changes a row also writes an outbox row with the vendor's next sequence; one relay takes
 //! outbox rows in order, appends them and marks them sent.
+//!
+//! One set of statements (`database.rs`) and one implementation (`store.rs`) serve SQLite,
+//! for one process, and Postgres, for several.
 
 mod access;
 mod backend;
@@ -125,8 +128,8 @@ pub trait ControlStore: Send + Sync {
         connection: ConnectionId,
         mode: Mode,
     ) -> ControlResult<Option<LookupCredentials>>;
-    /// Counts up whenever a connection or secret changed or a vendor was forgotten: the edge
-    /// loads its directory again.
+    /// Counts up whenever a connection or secret changed or a vendor was forgotten, in
+    /// whichever process: the edge loads its directory again.
     fn changed(&self) -> watch::Receiver<u64>;
 
     // Decisions
@@ -140,13 +143,20 @@ pub trait ControlStore: Send + Sync {
         now: Timestamp,
     ) -> ControlResult<Decided>;
     /// Decisions that are not known to be in the log, in the order in which they must be
-    /// appended, at most `limit`.
+    /// appended, at most `limit`. Of several processes one gets them at a time, until it
+    /// has not asked for a while; the others get none.
+    ///
+    /// The order of a vendor's numbers in the log hangs on what the caller does with them:
+    /// append one, wait until the log that all processes share has it (a spool of this
+    /// process alone is not enough), only then append the vendor's next. Appending twice is
+    /// harmless, the fold has seen the number; appending over a gap is not.
     async fn pending_decisions(&self, limit: usize) -> ControlResult<Vec<OutboxDecision>>;
     /// How many decisions of a vendor are not known to be in the log.
     async fn pending_count(&self, vendor: VendorId) -> ControlResult<u64>;
     /// The log has acknowledged these (ids of [`OutboxDecision`]).
     async fn mark_sent(&self, ids: &[u64]) -> ControlResult<()>;
-    /// Resolves when decisions were written since it last resolved. For one relay.
+    /// Resolves when decisions were written, in whichever process, since it last resolved.
+    /// For one relay in each process.
     async fn decisions_pending(&self);
     /// The log has this sequence of the vendor (after a restored backup): the next number is
     /// above it. Never lowers. Rows that still wait keep their numbers; the fold ignores a

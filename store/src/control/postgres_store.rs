@@ -23,8 +23,9 @@ pub const POSTGRES_MIGRATIONS: [Migration; 1] = [Migration {
 
 /// How often a process looks whether another one changed something.
 const POLL: Duration = Duration::from_millis(500);
-/// How long the right to relay lasts after it was last used. A process that dies gives it up by that.
-const RELAY_LEASE_MS: i64 = 15_000;
+/// How long the right to relay lasts after it was last used: a few rounds of an idle relay. A process that dies gives
+/// it up by that.
+const RELAY_LEASE_MS: i64 = 8_000;
 const HOLDER_BYTES: usize = 16;
 
 /// One schema of a database. Any number of processes have it open.

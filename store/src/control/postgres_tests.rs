@@ -55,6 +55,7 @@ async fn several_processes_decide_at_once_and_no_number_is_missing() {
 async fn several_processes_connect_one_account_at_once() {
     let place = PostgresPlace::new();
     let stores = [place.open().await, place.open().await];
+    vendor(&*stores[0], "acme").await;
     let mut people = JoinSet::new();
     for person in 0..6 {
         let store = Arc::clone(&stores[person % stores.len()]);

@@ -123,7 +123,10 @@ impl PostgresPlace {
 impl Drop for PostgresPlace {
     fn drop(&mut self) {
         let schema = self.schema.take();
-        may_block(move || drop(schema));
+        let dropped = std::thread::scope(|scope| scope.spawn(move || drop(schema)).join());
+        if !std::thread::panicking() {
+            dropped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     }
 }
 

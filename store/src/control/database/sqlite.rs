@@ -24,7 +24,7 @@ impl Database for SqliteDatabase<'_> {
         let mut found = statement.raw_query();
         let mut rows = Vec::new();
         while let Some(row) = found.next().map_err(failed)? {
-            let cells = (0..columns).map(|index| Ok(cell(sql, index, row.get_ref(index).map_err(failed)?)?));
+            let cells = (0..columns).map(|index| cell(sql, index, row.get_ref(index).map_err(failed)?));
             rows.push(Row::new(std::sync::Arc::clone(&name), cells.collect::<DatabaseResult<_>>()?));
         }
         Ok(rows)

@@ -157,10 +157,10 @@ pub struct Sale {
     /// The object itself, for example `inv:in_1`.
     pub key: Alias,
     /// Other names of the same purchase.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Alias>,
     /// Provider's subscription id.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// When the object was created: the order of history.
     pub created: Timestamp,
@@ -185,19 +185,19 @@ pub struct Sale {
     /// Why it was billed.
     pub reason: BillingReason,
     /// As far as the event names them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<Discount>,
     /// The object shows a discount but not which: [`Sale::discount_question`] must be asked.
     #[serde(default)]
     pub unnamed_discount: bool,
     /// The look-up that names the discounts, as `GET /...`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount_question: Option<String>,
     /// Referral key of a link.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referral: Option<String>,
     /// Provider's customer id.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
 }
 

@@ -95,7 +95,7 @@ pub struct Slot {
     /// Its names so far.
     pub aliases: BTreeSet<Alias>,
     /// The last state that was told to the warehouse.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<PurchaseRow>,
 }
 
@@ -118,25 +118,25 @@ pub struct Story {
     /// Whose events.
     pub provider: Provider,
     /// What is known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
     pub facts: Facts,
     /// Its purchases with a sale, by number.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slots: Vec<Slot>,
     /// What the ledger holds.
     #[serde(default)]
     pub booked: Book,
     /// What people decided about its purchases.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<Numbered<Review>>,
     /// Records that wait.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<WaitingRecord>,
     /// Under which index keys it is found.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refs: BTreeSet<String>,
     /// Offsets of the records whose facts are here, for *explain*; the first 1,000.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<u64>,
 }
 

@@ -186,7 +186,7 @@ impl Minimiser {
             account: envelope.account,
             mode: envelope.mode,
             json: finish(copied)?,
-            body_sha256: hex::encode(Sha256::digest(body)),
+            body_sha256: sha256_hex(body),
             cut_values,
         })
     }
@@ -438,6 +438,13 @@ fn rfc3339(raw: &RawValue, member: &'static str) -> Result<Timestamp, MinimiseEr
     let text = optional_text(Some(raw), member).ok().flatten().ok_or_else(|| wrong.clone())?;
     let time: jiff::Timestamp = text.parse().map_err(|_| wrong)?;
     Ok(Timestamp(time.as_millisecond()))
+}
+
+/// Twice as fast as `hex::encode`, which collects single characters.
+fn sha256_hex(body: &[u8]) -> String {
+    let mut digits = [0; 64];
+    hex::encode_to_slice(Sha256::digest(body), &mut digits).expect("32 bytes are 64 digits");
+    String::from_utf8_lossy(&digits).into_owned()
 }
 
 /// The copy as raw JSON. Reading it once more costs about a microsecond and makes sure that no

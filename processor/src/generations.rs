@@ -56,7 +56,11 @@ mod tests {
             assert_eq!(cache.get(&key), Some(&key), "what was put in last is held");
             assert!(cache.young.len() + cache.old.len() <= 20);
         }
-        assert_eq!((cache.get(&985), cache.get(&979)), (Some(&985), None));
+        assert_eq!(
+            (cache.get(&990), cache.get(&989)),
+            (Some(&990), None),
+            "the last full generation, and none before it"
+        );
     }
 
     #[test]

@@ -205,6 +205,7 @@ impl FoldWorker {
         };
         let stopwatch = Stopwatch::start();
         let count = records.len() as u64;
+        // A batch also ends at its bytes, with a record that did not fit any more.
         let full = records.len() >= limit
             || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
         let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;

@@ -5,6 +5,7 @@ use super::*;
 use crate::sqlite::{Migration, open_reader, open_writer};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -28,6 +29,8 @@ const CHECKPOINT_PAGES: u32 = 8_000;
 pub struct SqliteFoldStore {
     pub(super) writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    /// How many items wait in the outbox; counting them there reads all of it.
+    waiting_items: AtomicU64,
     path: PathBuf,
 }
 
@@ -39,7 +42,13 @@ impl SqliteFoldStore {
         writer.pragma_update(None, "secure_delete", false)?;
         writer.pragma_update(None, "cache_size", -64_000)?;
         writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        Ok(SqliteFoldStore { writer: Mutex::new(writer), readers: Mutex::new(Vec::new()), path: path.to_owned() })
+        let waiting_items = writer.query_row("select count(*) from outbox", [], |row| row.get::<_, u64>(0))?;
+        Ok(SqliteFoldStore {
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            waiting_items: AtomicU64::new(waiting_items),
+            path: path.to_owned(),
+        })
     }
 
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -136,7 +145,9 @@ impl FoldStore for SqliteFoldStore {
 
     fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {
         let writer = self.writer();
-        let mut statement = writer
+        // One snapshot: every statement outside of one locks and unlocks the file.
+        let snapshot = writer.unchecked_transaction()?;
+        let mut statement = snapshot
             .prepare_cached("select story from aliases where connection = ?1 and livemode = ?2 and alias = ?3")?;
         let mut found = Vec::with_capacity(names.len());
         for (scope, alias) in names {
@@ -149,8 +160,12 @@ impl FoldStore for SqliteFoldStore {
     }
 
     fn stories(&self, ids: &[StoryId]) -> Result<Vec<Option<Story>>, FoldStoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("select body from stories where key = ?1")?;
+            let snapshot = connection.unchecked_transaction()?;
+            let mut statement = snapshot.prepare_cached("select body from stories where key = ?1")?;
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
                 let body: Option<Vec<u8>> = statement.query_row([stored_key(id.0)], |row| row.get(0)).optional()?;
@@ -216,7 +231,9 @@ impl FoldStore for SqliteFoldStore {
         commit: &Commit,
     ) -> Result<(), FoldStoreError> {
         let mut writer = self.writer();
-        sqlite_commit::commit(&mut writer, partition, expected, next, commit)
+        sqlite_commit::commit(&mut writer, partition, expected, next, commit)?;
+        self.waiting_items.fetch_add((commit.rows.len() + commit.lines.len()) as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn outbox(&self, partitions: &BTreeSet<u16>, limit: usize) -> Result<OutboxBatch, FoldStoreError> {
@@ -224,13 +241,16 @@ impl FoldStore for SqliteFoldStore {
     }
 
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {
-        sqlite_commit::delivered(&mut self.writer(), batch, at)
+        let mut writer = self.writer();
+        let gone = sqlite_commit::delivered(&mut writer, batch, at)?;
+        // Under the writer's lock. What another process queued was never counted here.
+        let left = self.waiting_items.load(Ordering::Relaxed).saturating_sub(gone as u64);
+        self.waiting_items.store(left, Ordering::Relaxed);
+        Ok(())
     }
 
     fn outbox_len(&self) -> Result<u64, FoldStoreError> {
-        self.read(|connection| {
-            Ok(connection.query_row("select count(*) from outbox", [], |row| row.get::<_, i64>(0))? as u64)
-        })
+        Ok(self.waiting_items.load(Ordering::Relaxed))
     }
 
     fn open_questions(&self, after: u64, limit: usize) -> Result<Vec<OpenQuestion>, FoldStoreError> {

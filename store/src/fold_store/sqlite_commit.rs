@@ -4,7 +4,7 @@ use super::prepare::{activity, add_to_cut, cursor, json, outbox_items};
 use super::sqlite::{read_position, stored_key};
 use super::*;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn commit(
     connection: &mut Connection,
@@ -74,19 +74,34 @@ fn write_stories(transaction: &Transaction<'_>, commit: &Commit) -> Result<(), F
     for (scope, name, story) in &commit.aliases {
         alias.execute(params![scope.connection.0 as i64, scope.mode.as_u8(), name.0, story.0 as i64])?;
     }
-    let mut add =
-        transaction.prepare_cached("insert or ignore into story_refs (vendor, ref, story) values (?1, ?2, ?3)")?;
-    let mut remove =
-        transaction.prepare_cached("delete from story_refs where vendor = ?1 and ref = ?2 and story = ?3")?;
-    for (vendor, key, story, added) in &commit.refs {
-        let statement = if *added { &mut add } else { &mut remove };
-        statement.execute(params![vendor.0 as i64, key, story.0 as i64])?;
-    }
+    write_refs(transaction, &commit.refs)?;
     let mut purchase = transaction.prepare_cached(
         "insert into purchases (key, story) values (?1, ?2) on conflict (key) do update set story = ?2 where story <> ?2",
     )?;
     for (id, story) in &commit.purchases {
         purchase.execute(params![stored_key(id.0), story.0 as i64])?;
+    }
+    Ok(())
+}
+
+/// Most stories of a batch share their index keys, so one statement adds all stories of a key.
+fn write_refs(transaction: &Transaction<'_>, refs: &[(VendorId, String, StoryId, bool)]) -> Result<(), FoldStoreError> {
+    let mut add = transaction.prepare_cached(
+        "insert or ignore into story_refs (vendor, ref, story) select ?1, ?2, value from json_each(?3)",
+    )?;
+    let mut remove =
+        transaction.prepare_cached("delete from story_refs where vendor = ?1 and ref = ?2 and story = ?3")?;
+    for group in refs.chunk_by(|(vendor, key, _, added), next| (vendor, key, *added) == (&next.0, &next.1, next.3)) {
+        let (vendor, key, _, added) = &group[0];
+        if *added {
+            let stories: Vec<u64> = group.iter().map(|(_, _, story, _)| story.0).collect();
+            let list = serde_json::to_string(&stories).expect("a list of numbers");
+            add.execute(params![vendor.0 as i64, key, list])?;
+            continue;
+        }
+        for (_, _, story, _) in group {
+            remove.execute(params![vendor.0 as i64, key, story.0 as i64])?;
+        }
     }
     Ok(())
 }
@@ -172,7 +187,12 @@ fn write_questions(transaction: &Transaction<'_>, commit: &Commit) -> Result<(),
         "insert into questions (vendor, connection, livemode, provider, request, about, state) values (?1, ?2, ?3, ?4, ?5, ?6, 'open')
          on conflict (connection, livemode, request) do nothing",
     )?;
+    // Every story of a batch may ask the same.
+    let mut asked: BTreeSet<(Scope, &str)> = BTreeSet::new();
     for (scope, provider, question) in &commit.questions {
+        if !asked.insert((*scope, &question.request)) {
+            continue;
+        }
         ask.execute(params![
             scope.vendor.0 as i64,
             scope.connection.0 as i64,
@@ -244,11 +264,17 @@ pub(super) fn outbox(
     Ok(batch)
 }
 
-pub(super) fn delivered(connection: &mut Connection, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {
+/// Returns how many items it removed.
+pub(super) fn delivered(
+    connection: &mut Connection,
+    batch: &OutboxBatch,
+    at: Timestamp,
+) -> Result<usize, FoldStoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut gone = 0;
     for range in &batch.ranges {
         if let Some((offset, n)) = range.last {
-            transaction
+            gone += transaction
                 .prepare_cached("delete from outbox where part = ?1 and (off, n) <= (?2, ?3)")?
                 .execute(params![range.partition, offset as i64, n])?;
         }
@@ -257,5 +283,5 @@ pub(super) fn delivered(connection: &mut Connection, batch: &OutboxBatch, at: Ti
             .execute(params![range.partition, range.visible as i64, at.0])?;
     }
     transaction.commit()?;
-    Ok(())
+    Ok(gone)
 }

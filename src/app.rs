@@ -17,7 +17,8 @@ use ingest::limits::{LimitSettings, Limits};
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances};
 use processor::audit::Audit;
-use processor::worker::{Alarms, check_continuity};
+use processor::continuity::check_continuity;
+use processor::worker::Alarms;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +142,7 @@ impl App {
         let audit = Arc::new(Audit {
             store: fold.clone(),
             log: log.clone(),
-            partitions,
+            partitions: processor::owns_everything(),
             clock: clock.clone(),
             differences: Arc::default(),
             measured_at: tokio::sync::Mutex::new(domain::ids::Timestamp(0)),

@@ -24,4 +24,3 @@ pub mod parts;
 pub mod run;
 pub mod socket;
 pub mod socket_client;
-pub mod warehouse_role;

@@ -2,7 +2,7 @@
 
 use affilitrack::cli::{Cli, Command, CorpusArgs, LogCommand};
 use affilitrack::config::Config;
-use affilitrack::{check_config, commands, doctor, engine_library, log_repair, run, warehouse_role};
+use affilitrack::{check_config, commands, doctor, engine_library, log_repair, run};
 use anyhow::Context;
 use clap::Parser;
 use std::path::PathBuf;
@@ -48,10 +48,6 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         match command {
             Command::Run(_) => run::run(config).await,
-            Command::Ingest(_) | Command::Process(_) | Command::Serve(_) | Command::Migrate => {
-                anyhow::bail!("not wired yet")
-            }
-            Command::Warehouse(arguments) => warehouse_role::run(&config, arguments.listen).await,
             Command::Connect(arguments) => commands::connect(&socket, arguments).await,
             Command::Decide(arguments) => commands::decide(&socket, arguments).await,
             Command::Explain(arguments) => commands::explain(&socket, arguments).await,

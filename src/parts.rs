@@ -2,9 +2,9 @@
 
 use crate::answers::answer_minimiser;
 use crate::app::{App, GENERATION};
-use domain::ids::PARTITIONS;
 use processor::deadlines::DeadlineTimer;
 use processor::lookups::{LookupLimits, LookupWorker};
+use processor::owns_everything;
 use processor::relay::Relay;
 use processor::sink::Sink;
 use processor::worker::{FoldLimits, FoldWorker};
@@ -46,6 +46,7 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
     });
     let sink = Sink {
         store: app.fold_store(),
+        partitions: owns_everything(),
         warehouse: app.warehouse.clone(),
         live: app.live.clone(),
         committed: app.committed.clone(),
@@ -60,6 +61,7 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
     start_lookups(app, lifecycle.register("lookups", BUDGET));
     let timer = DeadlineTimer {
         store: app.fold_store(),
+        partitions: owns_everything(),
         log: app.event_log(),
         clock: app.clock.clone(),
         deadline: Duration::from_secs(app.config.processor.lookup_deadline_s),
@@ -77,7 +79,7 @@ fn start_fold(app: &Arc<App>, component: Component) {
     let worker = FoldWorker {
         log: app.event_log(),
         store: app.fold_store(),
-        partitions: (0..PARTITIONS).collect(),
+        partitions: owns_everything(),
         limits: FoldLimits {
             records: settings.batch_max_records,
             bytes: settings.batch_max_bytes,
@@ -100,6 +102,7 @@ fn start_lookups(app: &Arc<App>, component: Component) {
     let settings = &app.config.processor;
     let worker = Arc::new(LookupWorker {
         store: app.fold_store(),
+        partitions: owns_everything(),
         control: app.control.clone(),
         log: app.event_log(),
         asked: app.asked.clone(),

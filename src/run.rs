@@ -47,7 +47,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 /// Log lines as configured.
-pub fn start_telemetry(config: &Config) -> anyhow::Result<()> {
+fn start_telemetry(config: &Config) -> anyhow::Result<()> {
     let format = match config.telemetry.format {
         LogFormat::Json => telemetry::logs::LogFormat::Json,
         LogFormat::Text => telemetry::logs::LogFormat::Human,
@@ -219,7 +219,7 @@ fn start_demo(app: &Arc<App>, lifecycle: &Lifecycle, address: SocketAddr) {
 }
 
 /// Resolves when a person or a supervisor asks the process to stop.
-pub async fn stop_signal() -> anyhow::Result<()> {
+async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

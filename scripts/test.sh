@@ -54,5 +54,6 @@ step "Postgres and Kafka are not needed any more" stop_services
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50
 step "Kill test: to the cent after kill -9" bash scripts/kill.sh
+step "Kill test: at every named point" bash scripts/kill.sh --points
 step "Node and browser tests" node_tests
 title "All tests passed in $((SECONDS - STARTED_AT)) s"

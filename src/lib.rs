@@ -1,6 +1,6 @@
 //! Behind the `affilitrack` binary: command line, configuration, and the wiring of all parts.
 //!
-//! `main.rs` parses [`cli::Cli`] and loads [`config::Config`]. [`run`] starts every role in one
+//! [`program`] parses [`cli::Cli`] and loads [`config::Config`]. [`run`] starts every role in one
 //! process out of what [`app`] builds; [`parts`] are its tasks. The other commands talk to the
 //! running process through the local [`socket`].
 
@@ -21,6 +21,7 @@ mod in_log;
 pub mod log_repair;
 pub mod pages;
 pub mod parts;
+pub mod program;
 pub mod run;
 pub mod socket;
 pub mod socket_client;

@@ -241,6 +241,7 @@ async fn wait_for_end(lifecycle: &Lifecycle) -> anyhow::Result<()> {
 /// end while the engine's threads run.
 async fn stop(engine: Option<Engine>, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let report = lifecycle.shutdown().await;
+    store::crash::pass(store::crash::CrashPoint::ShutdownBeforeClose);
     if let Some(engine) = engine {
         engine.shutdown().await?;
     }

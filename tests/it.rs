@@ -8,5 +8,7 @@ mod bad_input;
 mod decisions;
 #[path = "it/instance.rs"]
 mod instance;
+#[path = "it/log_tail.rs"]
+mod log_tail;
 #[path = "it/operating.rs"]
 mod operating;

@@ -6,6 +6,8 @@
 mod arrows;
 #[path = "tidy/bans.rs"]
 mod bans;
+#[path = "tidy/metrics.rs"]
+mod metrics;
 #[path = "tidy/modules.rs"]
 mod modules;
 #[path = "tidy/repository.rs"]
@@ -85,6 +87,11 @@ fn no_test_is_ignored_without_a_reason() {
 #[test]
 fn every_source_file_is_used() {
     assert_tidy(modules::unused(&REPOSITORY));
+}
+
+#[test]
+fn every_metric_is_emitted() {
+    assert_tidy(metrics::never_emitted(&REPOSITORY));
 }
 
 #[test]

@@ -135,6 +135,11 @@ impl Product {
         Ok(false)
     }
 
+    /// SIGTERM, without waiting for the end.
+    pub async fn ask_to_stop(&self) -> Result<(), ProductError> {
+        self.signal("TERM").await
+    }
+
     /// SIGKILL for the whole process group, as a power cut would; waits until it is gone.
     pub async fn kill(&mut self) -> Result<(), ProductError> {
         self.signal("KILL").await?;

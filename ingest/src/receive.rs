@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, LogError, NewRecord, partition_of};
 use telemetry::metrics::{Metric, Stopwatch, count};
 
@@ -270,11 +271,13 @@ async fn append_delivery(
         payload: Payload::Delivery(delivery_of(endpoint, minimised)),
     };
     let new_record = NewRecord { partition: partition_of(endpoint.vendor), bytes: record.encode() };
+    crash::pass(CrashPoint::EdgeBeforeAppend);
     let stopwatch = Stopwatch::start();
     let appended = match tokio::time::timeout(APPEND_TIMEOUT, edge.log.append(new_record)).await {
         Ok(appended) => appended.map(|_offset| ()),
         Err(_) => Err(LogError::Unavailable(format!("no acknowledgement after {} s", APPEND_TIMEOUT.as_secs()))),
     };
+    crash::pass(CrashPoint::EdgeBeforeAnswer);
     match &appended {
         Ok(()) => stopwatch.observe(Metric::LogProduceSeconds, []),
         Err(error) => count(Metric::LogProduceErrors, [("code", error_code(error))], 1),

@@ -182,6 +182,6 @@ async fn redeliver(
 }
 
 /// A port that was free a moment ago; the same one is needed at every start.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod draw;
 pub mod ids;
 pub mod kill;
+pub mod kill_points;
 pub mod oracle;
 pub mod plan;
 pub mod poison;

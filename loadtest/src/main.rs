@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use loadtest::kill::{KillOptions, kill_test};
+use loadtest::kill_points::{PointOptions, kill_at_points};
 use loadtest::reconcile::{ReconcileOptions, reconcile};
 use loadtest::sender::SendOptions;
 use loadtest::throughput::{Endpoint, ThroughputOptions, measure};
@@ -104,12 +105,22 @@ struct Kill {
     /// Kills while it catches up afterwards.
     #[arg(long, default_value_t = 2)]
     kills_after: usize,
+    /// Instead of random moments: once at each named point, about 200 deliveries each. Needs --binary with crash points
+    /// (scripts/kill.sh builds it).
+    #[arg(long)]
+    points: bool,
+    /// The same, at this point only.
+    #[arg(long, value_name = "POINT")]
+    at: Option<String>,
     /// Keep the data folder.
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
     traffic: Traffic,
 }
+
+/// Deliveries at each named point.
+const DELIVERIES_PER_POINT: usize = 200;
 
 #[derive(Debug, Args)]
 struct Traffic {
@@ -156,6 +167,9 @@ async fn run(mode: Mode, out: &mut (dyn Write + Send)) -> Result<bool> {
     match mode {
         Mode::Throughput(options) => measure(&throughput_options(options), out).await,
         Mode::Reconcile(options) => reconcile(&reconcile_options(options), out).await,
+        Mode::Kill(options) if options.points || options.at.is_some() => {
+            kill_at_points(&point_options(options), out).await
+        }
         Mode::Kill(options) => kill_test(&kill_options(options), out).await,
         Mode::Bare { port, seconds } => {
             loadtest::bare::serve(port, Duration::from_secs(seconds), out).await?;
@@ -190,6 +204,18 @@ fn reconcile_options(options: Reconcile) -> ReconcileOptions {
         vendors: options.traffic.vendors,
         poison_per_thousand: options.traffic.poison,
         send: options.traffic.send(),
+    }
+}
+
+fn point_options(options: Kill) -> PointOptions {
+    PointOptions {
+        binary: options.binary,
+        seed: options.seed,
+        deliveries: DELIVERIES_PER_POINT,
+        only: options.at,
+        poison_per_thousand: options.traffic.poison,
+        connections: options.traffic.connections,
+        keep: options.keep,
     }
 }
 

@@ -6,12 +6,13 @@ use schemas::record::{Expire, Payload, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, NewRecord};
 use store::fold_store::FoldStore;
 use tokio_util::sync::CancellationToken;
 
-/// How often records that wait are looked at.
-const EVERY: Duration = Duration::from_secs(600);
+/// How often records that wait are looked at, usually.
+pub const EVERY: Duration = Duration::from_secs(600);
 /// How many records one round names per partition.
 const ROUND: usize = 1_000;
 
@@ -27,6 +28,8 @@ pub struct DeadlineTimer {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// How long a record may wait.
     pub deadline: Duration,
+    /// How often to look.
+    pub every: Duration,
     /// Name on the records.
     pub writer: String,
 }
@@ -36,7 +39,7 @@ impl DeadlineTimer {
     pub async fn run(&self, stop: &CancellationToken) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,
             }
             let owned = self.partitions.borrow().clone();
@@ -68,6 +71,7 @@ impl DeadlineTimer {
                 seq: None,
                 payload,
             };
+            crash::pass(CrashPoint::DeadlineBeforeAppend);
             self.log.append(NewRecord { partition, bytes: record.encode() }).await?;
         }
         Ok(())

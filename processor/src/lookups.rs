@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::control::{ControlStore, LookupCredentials};
+use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, NewRecord, partition_of};
 use store::fold_store::{FoldStore, OpenQuestion};
 use tokio::sync::{Notify, Semaphore};
@@ -254,6 +255,7 @@ impl LookupWorker {
                 refused,
             }),
         };
+        crash::pass(CrashPoint::AnswerBeforeAppend);
         self.log.append(NewRecord { partition: partition_of(scope.vendor), bytes: record.encode() }).await?;
         Ok(())
     }

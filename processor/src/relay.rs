@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::{ControlStore, OutboxDecision};
+use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, NewRecord, partition_of};
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +66,9 @@ impl Relay {
         while let Some((ids, error)) = rounds.next().await {
             sent.extend(ids);
             failed = failed.or(error);
+        }
+        if !sent.is_empty() {
+            crash::pass(CrashPoint::RelayAfterAppend);
         }
         self.control.mark_sent(&sent).await?;
         match failed {

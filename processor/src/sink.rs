@@ -6,6 +6,7 @@ use domain::line::{LedgerLine, PurchaseRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use store::crash::{self, CrashPoint};
 use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem, Visible};
 use store::live::{Announce, LiveSignal};
 use store::warehouse::{InsertBatch, Warehouse};
@@ -89,6 +90,7 @@ impl Sink {
         let (store, now, batch) = (self.store.clone(), (self.clock)(), Arc::new(batch));
         let delivered = batch.clone();
         blocking(move || store.delivered(&delivered, now)).await?;
+        crash::pass(CrashPoint::SinkAfterDelivered);
         self.announce(&batch, now);
         observe_delay(&batch, now);
         Ok(Some(batch.items.len()))
@@ -104,10 +106,12 @@ impl Sink {
         let token = token(self.generation, batch);
         let insert = InsertBatch { generation: self.generation, lines: &lines, purchases: &purchases, token: &token };
         let mut failures = 0;
+        crash::pass(CrashPoint::SinkBeforeInsert);
         loop {
             let stopwatch = Stopwatch::start();
             let error = match self.warehouse.insert(&insert).await {
                 Ok(()) => {
+                    crash::pass(CrashPoint::SinkAfterInsert);
                     stopwatch.observe(Metric::SinkInsertSeconds, []);
                     metrics::observe(Metric::SinkBatchLines, [], lines.len() as f64);
                     return true;

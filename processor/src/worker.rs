@@ -7,6 +7,7 @@ use crate::state::StoreState;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, LogError, StoredRecord};
 use store::fold_store::{Commit, FoldStore, FoldStoreError, Position};
 use telemetry::metrics::{self, Metric, Stopwatch, partition_label};
@@ -210,7 +211,9 @@ impl FoldWorker {
             || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
         let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;
         let asks = !commit.questions.is_empty();
+        crash::pass(CrashPoint::FoldBeforeCommit);
         self.store.commit(partition, &position, &next, &commit)?;
+        crash::pass(CrashPoint::FoldAfterCommit);
         stopwatch.observe(Metric::FoldCommitSeconds, []);
         count_outcomes(&commit);
         metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);

@@ -188,6 +188,7 @@ async fn a_deadline_changes_the_label_and_no_money() {
         log: bench.log.clone(),
         clock: Arc::new(move || Timestamp(FIRST_AT + days * DAY * 1_000)),
         deadline: Duration::from_secs(30 * DAY as u64),
+        every: Duration::from_secs(600),
         writer: "timer-1".to_owned(),
     };
     timer(29).round(partition).await.unwrap();

@@ -1,5 +1,6 @@
 //! The ports and their backends; the only crate that executes SQL or names a driver.
 pub mod control;
+pub mod crash;
 pub mod event_log;
 pub mod fold_store;
 pub mod kafka;

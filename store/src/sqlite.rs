@@ -2,11 +2,15 @@
 //! migrations that refuse a file written by a newer version.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// Read and written by this user only.
+const PRIVATE: u32 = 0o600;
 /// How long a statement waits for another connection's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,6 +53,14 @@ pub enum SqliteError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// Its permissions cannot be set.
+    #[error("{} cannot be made for this user only: {source}", path.display())]
+    Private {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// SQLite refused.
     #[error("cannot open {}: {source}", path.display())]
     Open {
@@ -68,6 +80,7 @@ pub const DEFAULT_PAGE_BYTES: u32 = 4096;
 /// overwritten (`secure_delete`), because what is removed may be a wrapped key.
 pub fn open_writer(path: &Path, page_bytes: u32, migrations: &[Migration]) -> Result<Connection, SqliteError> {
     let failed = |source| SqliteError::Open { path: path.to_owned(), source };
+    keep_private(path).map_err(|source| SqliteError::Private { path: path.to_owned(), source })?;
     let mut connection = Connection::open(path).map_err(failed)?;
     prepare(&connection, page_bytes).map_err(failed)?;
     migrate(&mut connection, path, migrations)?;
@@ -85,6 +98,30 @@ pub fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
         Ok(connection)
     };
     open().map_err(|source| SqliteError::Open { path: path.to_owned(), source })
+}
+
+/// Nobody but this user reads or writes the file. The files that SQLite makes beside it get its
+/// permissions; those that an earlier version left are changed.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    let options = || {
+        let mut options = OpenOptions::new();
+        options.write(true).mode(PRIVATE);
+        options
+    };
+    drop(options().create(true).truncate(false).open(path)?);
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        match options().open(&name) {
+            Ok(file) if file.metadata()?.permissions().mode() & 0o077 != 0 => {
+                file.set_permissions(Permissions::from_mode(PRIVATE))?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn prepare(connection: &Connection, page_bytes: u32) -> rusqlite::Result<()> {
@@ -202,6 +239,23 @@ mod tests {
         assert_eq!(schema_version(&connection).unwrap(), 2);
         drop(connection);
         open_writer(&path, DEFAULT_PAGE_BYTES, &[FIRST, SECOND]).unwrap();
+    }
+
+    #[test]
+    fn files_are_for_this_user_only_also_those_that_were_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let all = || ["x.db", "x.db-wal", "x.db-shm"].map(mode);
+        let connection = open_writer(&path, DEFAULT_PAGE_BYTES, &[FIRST]).unwrap();
+        assert_eq!(all(), [0o600; 3]);
+        // As an earlier version made them; a process that was killed leaves the files beside it.
+        for name in ["x.db", "x.db-wal", "x.db-shm"] {
+            std::fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644)).unwrap();
+        }
+        let second = open_writer(&path, DEFAULT_PAGE_BYTES, &[FIRST]).unwrap();
+        assert_eq!(all(), [0o600; 3]);
+        drop((connection, second));
     }
 
     #[test]

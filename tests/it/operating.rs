@@ -42,12 +42,27 @@ async fn health_readiness_and_metrics_answer() {
     let acme = it.vendor("acme", maya()).await;
     it.deliver(&acme, &session("metric", json!({})).to_string()).await;
     acme.settle().await;
+    acme.api.get(&["totals"], &[]).await.unwrap();
     for path in ["healthz", "readyz"] {
         assert_eq!(it.get(&format!("{}/{path}", it.product.url())).await.status, 200, "{path}");
     }
     let metrics = it.get(&format!("{}/metrics", it.product.url())).await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(text.contains("at_ingest_requests_total{") && text.contains("at_fold_records_total{"), "{text}");
+    let visible = |name: &str| text.lines().any(|line| line.starts_with(name));
+    for name in [
+        "at_fold_lag_records{partition=\"0\"} 0",
+        "at_fold_lag_seconds{partition=\"15\"} 0",
+        "at_fold_position{partition=",
+        "at_fold_waiting{reason=\"sale_unknown\"} 0",
+        "at_fold_waiting_oldest_seconds{reason=\"sale_unknown\"} 0",
+        "at_refused_open{reason=\"bad_currency\"} 0",
+        "at_log_produce_seconds_count",
+        "at_query_seconds_count{query=",
+    ] {
+        assert!(visible(name), "{name} is not in\n{text}");
+    }
+    assert!(!visible("at_reconcile_differences_total"), "the books add up");
     assert!(!text.contains("acme"), "no vendor in a metric");
 }
 
@@ -65,6 +80,39 @@ async fn a_second_process_on_the_same_data_and_a_taken_port_are_refused_in_words
     let other = tempfile::tempdir().unwrap();
     let words = start(&taken, &other.path().join("data"));
     assert!(words.contains(&taken) && words.contains("taken"), "{words}");
+}
+
+#[tokio::test]
+async fn every_file_of_the_data_folder_is_for_this_user_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let it = Instance::start().await;
+    let acme = it.vendor("acme", maya()).await;
+    it.deliver(&acme, &session("private", json!({})).to_string()).await;
+    acme.settle().await;
+    let mut folders = vec![it.data_dir()];
+    let mut names = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", folder.display());
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // The engine removes parts that it merged at any moment.
+            let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+            if found.is_symlink() {
+                continue;
+            }
+            if found.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let mode = found.permissions().mode() & 0o777;
+            assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+            names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    for name in ["log.db", "log.db-wal", "fold.db", "control.db", "master.key", "affilitrack.sock"] {
+        assert!(names.iter().any(|found| found == name), "{name} is not in {names:?}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::LogLimits;
 use super::file::{self, MIGRATIONS, PAGE_BYTES};
+use crate::crash::{self, CrashPoint};
 use crate::event_log::{LogError, NewRecord};
 use crate::sqlite::{SqliteError, open_writer};
 use domain::ids::PARTITIONS;
@@ -211,6 +212,7 @@ fn write(connection: &mut Connection, batch: &[Append], before: Ends) -> rusqlit
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut ends = before;
     let offsets = insert(&transaction, batch, &mut ends)?;
+    crash::pass(CrashPoint::LogBeforeCommit);
     transaction.commit()?;
     Ok((ends, offsets))
 }

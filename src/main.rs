@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Records are taken apart on other threads than the ones that received them. The system's allocator spent a sixth of the
+/// Records are taken apart on other threads than the ones that received them. The system's allocator spent a fifth of the
 /// process on that and kept what was freed in per-thread arenas.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -3,7 +3,7 @@
 
 use crate::instance::{Instance, binary, maya, session};
 use domain::ids::PARTITIONS;
-use processor::worker::{ContinuityError, check_continuity};
+use processor::continuity::{ContinuityError, check_continuity};
 use serde_json::json;
 use std::path::Path;
 use std::process::Command;
@@ -80,7 +80,7 @@ async fn is_whole(dir: &Path, whole: &[Records]) -> bool {
         let expected = &whole[usize::from(partition)];
         assert_eq!(&records_of(&log, partition).await, expected, "partition {partition}");
         let next = log.append(NewRecord { partition, bytes: b"{}".to_vec() }).await.unwrap();
-        assert_eq!(next, expected.len() as u64, "an offset is given out once");
+        assert_eq!(next.offset(), Some(expected.len() as u64), "an offset is given out once");
     }
     log.shutdown().await;
     true

@@ -410,9 +410,10 @@ pub(super) fn outbox(
         }
         let partition: i64 = read(row, 0)?;
         let reached = (read::<i64>(row, 1)? as u64, read::<i64>(row, 2)? as u64);
+        // What is visible was delivered: from there on, so that rows that are gone but not yet cleaned are not passed.
         let items = connection.query(
-            "select off, n, body from outbox where part = $1 order by off, n limit $2",
-            &[&partition, &(room as i64)],
+            "select off, n, body from outbox where part = $1 and off >= $2 order by off, n limit $3",
+            &[&partition, &(reached.1 as i64), &(room as i64)],
         )?;
         let items = items
             .iter()

@@ -11,6 +11,11 @@ use std::collections::HashMap;
 
 const POSITION: &str = "next_off, cursor, next_ord, made, chain, last_hash, revision";
 
+/// Connections, modes and names: the place of each in the arrays, and its story.
+pub(super) const STORIES_OF: &str = "select asked.place, a.story
+    from unnest($1::bigint[], $2::bigint[], $3::text[]) with ordinality as asked (connection, livemode, alias, place)
+    join aliases a on a.connection = asked.connection and a.livemode = asked.livemode and a.alias = asked.alias";
+
 /// Up to where a partition is folded; None if it never was.
 pub(super) fn position(
     connection: &mut PostgresConnection,
@@ -54,10 +59,7 @@ pub(super) fn stories_of(
     let accounts: Vec<i64> = names.iter().map(|(scope, _)| scope.connection.0 as i64).collect();
     let modes: Vec<i64> = names.iter().map(|(scope, _)| mode_number(scope.mode)).collect();
     let aliases: Vec<_> = names.iter().map(|(_, alias)| stored(&alias.0)).collect();
-    let sql = "select asked.place, a.story
-               from unnest($1::bigint[], $2::bigint[], $3::text[]) with ordinality as asked (connection, livemode, alias, place)
-               join aliases a on a.connection = asked.connection and a.livemode = asked.livemode and a.alias = asked.alias";
-    for row in connection.query(sql, &[&accounts, &modes, &aliases])? {
+    for row in connection.query(STORIES_OF, &[&accounts, &modes, &aliases])? {
         // Counted from 1.
         let place = read::<i64>(&row, 0)? as usize - 1;
         found[place] = Some(story_id(read(&row, 1)?));

@@ -207,9 +207,10 @@ fn a_processor_stopped_inside_a_commit_does_not_block_the_next() {
             })
         });
         held.recv().unwrap();
-        store.commit(1, &at(2), &at(3), &Commit::default()).unwrap();
+        let taken_over = store.commit(1, &at(2), &at(3), &Commit::default());
         wake.send(()).unwrap();
         assert!(sleeper.join().unwrap().is_err(), "its transaction is over");
+        taken_over.unwrap();
     });
     assert_eq!(store.position(1).unwrap(), at(3));
     assert_eq!(store.stories(&[StoryId(OWN.0)]).unwrap().iter().flatten().count(), 1);
@@ -235,4 +236,28 @@ fn delivering_does_not_wait_for_a_commit() {
         })
         .unwrap();
     assert_eq!(store.visible(1).unwrap(), Visible { next_offset: 2, at: Timestamp(5) });
+}
+
+/// A batch asks for thousands of names at once. That must not read the table as a whole, or every batch would cost more
+/// the longer the store is in use.
+#[test]
+fn many_names_are_found_through_the_index() {
+    let schema = TestSchema::new();
+    let store = filled(&schema);
+    let asked: Vec<i64> = vec![1; 4_000];
+    let names: Vec<String> = (0..4_000).map(|number| format!("inv:{number}")).collect();
+    let fill = "insert into aliases select 1, 1, 'inv:' || number, number from generate_series(1, 50000) number";
+    let plan: Vec<String> = store
+        .pool()
+        .run(|connection| {
+            connection.batch(fill)?;
+            connection.batch("analyze aliases")?;
+            let rows =
+                connection.query(&format!("explain {}", postgres_read::STORIES_OF), &[&asked, &asked, &names])?;
+            Ok::<_, PostgresError>(rows.iter().map(|row| row.get(0)).collect())
+        })
+        .unwrap();
+    assert!(plan.iter().any(|line| line.contains("rows=4000")), "planned for as many as are asked: {plan:#?}");
+    assert!(plan.iter().any(|line| line.contains("using aliases_pkey")), "{plan:#?}");
+    assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{plan:#?}");
 }

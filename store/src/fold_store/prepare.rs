@@ -61,6 +61,7 @@ pub(super) fn outbox_items(
     let lines = commit.lines.iter().map(|line| (line.src_off, OutboxItem::Line(line.clone())));
     let mut items = Vec::with_capacity(commit.rows.len() + commit.lines.len());
     for (offset, item) in rows.chain(lines) {
+        debug_assert!(offset >= expected.next_offset, "an item is made by a record of its batch");
         let n = counted.entry(offset).or_default();
         items.push((offset, *n, json(&item)));
         *n += 1;

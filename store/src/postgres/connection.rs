@@ -17,7 +17,11 @@ pub struct PostgresConnection {
 }
 
 impl PostgresConnection {
-    /// Sets the limits and the schema of a fresh connection.
+    /// Sets the limits and the schema of a fresh connection, and how statements are planned.
+    ///
+    /// The stores look everything up by key. A plan made while a table was small, or one that reads a table as a whole
+    /// because a thousand keys are asked for at once, would make every batch cost more as the store grows. So plans
+    /// are made anew for each call and joins go through indexes.
     pub(super) fn prepare_session(
         mut client: Client,
         settings: &PostgresSettings,
@@ -30,6 +34,8 @@ impl PostgresConnection {
              set idle_in_transaction_session_timeout = {limit_ms};
              set synchronous_commit = on;
              set plan_cache_mode = force_custom_plan;
+             set enable_hashjoin = off;
+             set enable_mergejoin = off;
              set jit = off;
              set timezone = 'UTC';
              set search_path = {};

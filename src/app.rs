@@ -9,7 +9,7 @@ use anyhow::Context;
 use api::ledger::{Ledger, SharedLedger};
 use api::model::Watermark;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
-use domain::ids::{PARTITIONS, VendorId};
+use domain::ids::{PARTITIONS, Timestamp, VendorId};
 use engine::Engine;
 use ingest::directory::EndpointDirectory;
 use ingest::failed::FailedList;
@@ -139,14 +139,7 @@ impl App {
         let hash_keys: Arc<HashKeys> = Arc::default();
         let loader = Arc::new(DirectoryLoader::new(control.clone(), directory.clone(), hash_keys.clone()));
         let edge = Arc::new(edge(&config, log.clone(), directory.clone(), clock.clone()));
-        let audit = Arc::new(Audit {
-            store: fold.clone(),
-            log: log.clone(),
-            partitions: processor::owns_everything(),
-            clock: clock.clone(),
-            differences: Arc::default(),
-            measured_at: tokio::sync::Mutex::new(domain::ids::Timestamp(0)),
-        });
+        let audit = Arc::new(audit(log.clone(), fold.clone(), clock.clone()));
         let app = App {
             config,
             folder,
@@ -248,6 +241,11 @@ async fn refuse_emptied_warehouse(warehouse: &Warehouse, fold: &dyn FoldStore) -
          backup, or move fold.db away too: both are built again from the log"
     );
     Ok(())
+}
+
+fn audit(log: Arc<dyn EventLog>, store: Arc<dyn FoldStore>, clock: Clock) -> Audit {
+    let measured_at = tokio::sync::Mutex::new(Timestamp(0));
+    Audit { store, log, partitions: processor::owns_everything(), clock, differences: Arc::default(), measured_at }
 }
 
 fn edge(config: &Config, log: Arc<LocalLog>, directory: Arc<EndpointDirectory>, clock: Clock) -> Edge {

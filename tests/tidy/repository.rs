@@ -89,7 +89,8 @@ fn list(top: &Path, folder: &Path, paths: &mut Vec<PathBuf>) {
         let not_ours = NOT_OURS.contains(&name.as_str()) || (folder == top && NOT_OURS_AT_TOP.contains(&name.as_str()));
         if kind.is_dir() && !not_ours {
             list(top, &entry.path(), paths);
-        } else if kind.is_file() {
+        } else if kind.is_file() && name != ".git" {
+            // In a linked work tree .git is a file, and names the main one.
             paths.push(entry.path());
         }
     }

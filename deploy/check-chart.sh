@@ -26,11 +26,15 @@ for values in least everything; do
     without_note helm lint --strict --quiet "$CHART" --values "$CHART/ci/$values.yaml"
     without_note helm template track "$CHART" --kube-version 1.29.0 --values "$CHART/ci/$values.yaml" >"$folder/$values.yaml"
 done
-# Values that must be refused.
-if helm template track "$CHART" --kube-version 1.29.0 >/dev/null 2>&1; then
-    echo "$CHART: it is rendered without a public address, brokers and a warehouse" >&2
-    exit 1
-fi
+# Values that must be refused by the schema of values, one at a time.
+for wrong in publicUrl= existingSecret= kafka.brokers= kafka.brokers=no-port warehouse.url= 'trustedProxies={0.0.0.0/0}' \
+    ingress.enabled=true ingest.replicas=0 settings.EDGE_MAX_BODY_BYTES=1 misspelt=1; do
+    if helm template track "$CHART" --kube-version 1.29.0 --values "$CHART/ci/least.yaml" --set "$wrong" >/dev/null 2>"$folder/said" \
+        || ! grep -q "values don't meet the specifications of the schema" "$folder/said"; then
+        echo "$CHART: its schema of values does not refuse $wrong" >&2
+        exit 1
+    fi
+done
 node scripts/tools/check-settings.mjs "$folder/least.yaml" "$folder/everything.yaml"
 if ! command -v kubeconform >/dev/null || [ ! -d "$SCHEMAS" ]; then
     printf "\n*** %s: linted and rendered, but Kubernetes' schemas not checked: kubeconform or its schemas are not here ***\n\n" "$CHART"

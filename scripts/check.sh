@@ -4,7 +4,7 @@
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
-PATH="$TOOLS/bin:$PATH"
+PATH="$TOOLS/bin:$TOOLS/go:$TOOLS/debian:$PATH"
 
 # What may be depended on. The list of known holes comes over the network: where it cannot be had, that is said.
 dependencies() {
@@ -20,20 +20,30 @@ dependencies() {
     fi
 }
 
+# not_checked WORDS...: what is left out, so that nobody takes silence for a pass.
+not_checked() {
+    printf '\n*** %s ***\n\n' "$*"
+}
+
+# What is in deploy/, as far as linters see it: nothing of it is built or started here.
 deployment_files() {
     if has hadolint; then
         hadolint deploy/Containerfile
         say "container file: valid (not built here)"
     else
-        printf '\n*** deploy/Containerfile not linted: hadolint is not here ***\n\n'
+        not_checked "deploy/Containerfile not linted: hadolint is not here"
     fi
     if has systemd-analyze; then
         bash deploy/check-unit.sh
     else
-        printf '\n*** deploy/affilitrack.service not verified: systemd-analyze is not here ***\n\n'
+        not_checked "systemd units not verified: systemd-analyze is not here"
     fi
-    scripts/tools/node_modules/.bin/dclint --config deploy/dclint.json --max-warnings 0 deploy/compose.yaml
-    say "compose file: valid"
+    scripts/tools/node_modules/.bin/dclint --config deploy/dclint.json --max-warnings 0 deploy/compose.yaml deploy/compose.cluster.yaml
+    say "compose files: valid (no container is started here)"
+    node scripts/tools/check-settings.mjs deploy/*.yaml deploy/*.example deploy/Containerfile deploy/*.service deploy/systemd/*
+    bash deploy/check-proxy.sh
+    bash deploy/check-chart.sh
+    bash deploy/check-monitoring.sh
 }
 
 scripts() {

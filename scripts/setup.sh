@@ -119,7 +119,7 @@ test_packages() {
 linters() {
     local hash
     npm_packages scripts/tools
-    hash=$(hash_of scripts/tools/requirements.txt)
+    hash=$(hash_of scripts/tools/requirements.txt scripts/tools/kubernetes-schemas.mjs)
     if [ -x "$TOOLS/bin/cargo-deny" ] && is_done linters "$hash"; then
         say "linters: there"
         return
@@ -130,11 +130,56 @@ linters() {
         rm -rf "${TOOLS:?}/bin"
         python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes \
             --target "$TOOLS" --upgrade -r scripts/tools/requirements.txt
+        # Two versions of its schemas are kept, in kubeconform's form; the rest is 70 MB.
+        node scripts/tools/kubernetes-schemas.mjs "$TOOLS/kubernetes_validate/kubernetes-json-schema" "$TOOLS/kubernetes-schemas"
+        rm -rf "$TOOLS/kubernetes_validate"
     else
         say "linters: no pip here, so cargo-deny is built from its crate (some minutes, once)"
         cargo install --locked --root "$TOOLS" --version 0.20.2 cargo-deny
     fi
     done_with linters "$hash"
+}
+
+# Linters that are built from source, pinned by version; Go's checksum database vouches for what is fetched.
+GO_TOOLS=(helm.sh/helm/v3/cmd/helm@v3.22.0 github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0)
+
+go_linters() {
+    local hash
+    hash=$(printf '%s\n' "${GO_TOOLS[@]}" | sha256sum | cut -d' ' -f1)
+    if [ -x "$TOOLS/go/helm" ] && [ -x "$TOOLS/go/kubeconform" ] && is_done go-linters "$hash"; then
+        say "linters in Go: there"
+    elif has go; then
+        say "linters in Go: building helm and kubeconform (two minutes, once)"
+        GOBIN="$TOOLS/go" GOTOOLCHAIN=local go install -ldflags='-s -w' "${GO_TOOLS[0]}"
+        GOBIN="$TOOLS/go" GOTOOLCHAIN=local go install -ldflags='-s -w' "${GO_TOOLS[1]}"
+        done_with go-linters "$hash"
+    else
+        say "linters in Go: left out, Go is not here"
+    fi
+}
+
+debian_download() {
+    apt-get -q -o APT::Sandbox::User=root download "$1"
+}
+
+# debian_program PACKAGE PATH: one program out of a Debian package that is not installed: nginx's and Prometheus' own
+# packages would start a server.
+debian_program() {
+    local name unpacked folder="$TOOLS/debian"
+    name=$(basename "$2")
+    if has "$name" || [ -x "$folder/$name" ]; then
+        say "$name: there"
+    elif has apt-get && has dpkg-deb; then
+        say "$name: taking it out of Debian's package $1"
+        unpacked=$(mktemp -d)
+        mkdir -p "$folder"
+        (cd "$unpacked" && { debian_download "$1" || { as_root apt-get update -q && debian_download "$1"; }; })
+        dpkg-deb --extract "$unpacked/"*.deb "$unpacked"
+        mv "$unpacked$2" "$folder/$name"
+        rm -rf "$unpacked"
+    else
+        say "$name: left out, it can only be had from Debian's packages"
+    fi
 }
 
 title "Set-up ($WANTED)"
@@ -148,5 +193,8 @@ if [ "$WANTED" = test ]; then
 fi
 if [ "$WANTED" = check ]; then
     linters
+    go_linters
+    debian_program prometheus /usr/bin/promtool
+    debian_program nginx /usr/sbin/nginx
 fi
 say "set-up complete"

@@ -4,13 +4,22 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help run test check setup corpus kill bench fmt
+.PHONY: help run run-cluster services services-stop test check setup corpus kill bench fmt
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 run: ## install what is missing, build, start, print the address to open
 	@exec bash scripts/run.sh $(ARGS)
+
+services: ## Kafka, Postgres and a warehouse process on this machine; prints the settings for the roles
+	@bash scripts/services.sh start
+
+services-stop: ## stop exactly these
+	@bash scripts/services.sh stop
+
+run-cluster: ## two of each role on real Kafka, Postgres and a warehouse, behind one address (PORT=8080)
+	@exec bash scripts/run-cluster.sh
 
 test: ## everything the project tests
 	@bash scripts/test.sh

@@ -27,6 +27,16 @@ pub struct Cli {
 pub enum Command {
     /// Start everything in one process and print the address to open.
     Run(RunArgs),
+    /// Start only the webhook edge, on Kafka and Postgres.
+    Ingest(RunArgs),
+    /// Start only the fold, the sink, look-ups and deadlines, on Kafka, Postgres and a warehouse.
+    Process(RunArgs),
+    /// Start only the pages, the JSON API and the relay of decisions, on Kafka, Postgres and a warehouse.
+    Serve(RunArgs),
+    /// Start only the embedded warehouse engine, answering ClickHouse's HTTP protocol.
+    Warehouse(WarehouseArgs),
+    /// Make and check topics and tables of Kafka, Postgres and the warehouse. Run before roles start.
+    Migrate,
     /// Connect a provider account to a vendor and print the endpoint for its webhooks.
     Connect(ConnectArgs),
     /// Hand in decisions: affiliates, mappings, rules, policies, reviews.
@@ -57,6 +67,14 @@ pub struct RunArgs {
     /// Port of the listening address; 0 takes any free one. Wins over PORT and the file.
     #[arg(long)]
     pub port: Option<u16>,
+}
+
+/// `affilitrack warehouse`
+#[derive(Debug, Args)]
+pub struct WarehouseArgs {
+    /// Where it listens.
+    #[arg(long, default_value = "127.0.0.1:8123")]
+    pub listen: std::net::SocketAddr,
 }
 
 /// Whose payments.
@@ -251,7 +269,12 @@ impl Cli {
     /// Where settings come from, for [`crate::config::Config::load`].
     pub fn sources(&self, environment: Vec<(String, String)>) -> Sources {
         let port = match &self.command {
-            Some(Command::Run(arguments)) => arguments.port,
+            Some(
+                Command::Run(arguments)
+                | Command::Ingest(arguments)
+                | Command::Process(arguments)
+                | Command::Serve(arguments),
+            ) => arguments.port,
             _ => None,
         };
         Sources { file: self.config.clone(), environment, data_dir: self.data_dir.clone(), port }
@@ -313,6 +336,11 @@ mod tests {
             "affilitrack login",
             "affilitrack api-key --vendor acme --mode test",
             "affilitrack log repair --apply",
+            "affilitrack ingest --port 8081",
+            "affilitrack process --port 8082",
+            "affilitrack serve --port 8083",
+            "affilitrack warehouse --listen 127.0.0.1:0",
+            "affilitrack migrate",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

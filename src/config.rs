@@ -13,7 +13,9 @@ mod validate;
 
 pub use problems::{Problem, Problems};
 pub use secret::Secret;
-pub use sections::{Api, Data, Demo, Edge, Log, LogFormat, Processor, Server, Telemetry, Warehouse, Web};
+pub use sections::{
+    Api, Data, Demo, Edge, Kafka, Log, LogFormat, Postgres, Processor, Server, Telemetry, Warehouse, Web,
+};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -47,6 +49,10 @@ pub struct Config {
     pub processor: Processor,
     /// The warehouse.
     pub warehouse: Warehouse,
+    /// Apache Kafka as the event log.
+    pub kafka: Kafka,
+    /// Postgres as fold store and control store.
+    pub postgres: Postgres,
     /// The JSON API.
     pub api: Api,
     /// The pages.
@@ -92,6 +98,11 @@ impl Config {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
             None => format!("http://{listening_on}"),
         }
+    }
+
+    /// Which settings a role in a process of its own still needs, each with what to write.
+    pub fn missing_for_roles(&self) -> Vec<String> {
+        validate::missing_for_roles(self)
     }
 
     /// What is allowed but probably not meant, in words.

@@ -137,6 +137,11 @@ impl DataFolder {
         self.dir.join("log.db")
     }
 
+    /// What waits for a broker that is away.
+    pub fn spool(&self) -> PathBuf {
+        self.dir.join("spool")
+    }
+
     /// State of the fold, the outbox and the position.
     pub fn fold(&self) -> PathBuf {
         self.dir.join("fold.db")

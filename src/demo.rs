@@ -3,16 +3,14 @@
 
 mod events;
 
-use crate::app::App;
-use crate::in_log::wait_until_in_log;
+use crate::reading::Reading;
+use crate::in_log::wait_until_known;
 use anyhow::Context;
-use domain::ids::{Provider, Timestamp};
+use domain::ids::{Mode, Provider, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::net::SocketAddr;
 use store::control::input::parse_decisions;
-use store::control::{ConnectRequest, NewVendor};
-use store::fold_store::FoldStore;
+use store::control::{ConnectRequest, LocalAdmin, NewVendor};
 use store::secrets::SecretText;
 
 /// Slug of the demo vendor.
@@ -24,10 +22,8 @@ const ACTOR: &str = "demo";
 
 /// Makes the demo workspace complete: what is there already is left alone, so that a start that
 /// was cut off in the middle goes on where it ended.
-pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
+pub async fn seed(app: &Reading, base_url: &str) -> anyhow::Result<()> {
     let now = (app.clock)();
-    let known = app.control.vendor_by_slug(DEMO).await?;
-    let is_new = known.is_none();
     let new = NewVendor {
         slug: DEMO.to_owned(),
         name: "Writer Pro (demo)".to_owned(),
@@ -36,7 +32,9 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
     };
     let vendor = app.control.ensure_vendor(new, ACTOR, now).await?;
     let secret = signing_secret(vendor.created_at);
-    if is_new {
+    let scope = app.control.admin_scope(&LocalAdmin::for_local_socket(), DEMO, Mode::Live).await?;
+    let scope = scope.context("the demo workspace is gone")?;
+    if app.control.affiliates(&scope).await?.is_empty() {
         app.control.decide(vendor.id, parse_decisions(&events::decisions())?, ACTOR, now).await?;
     }
     let connected = app
@@ -56,10 +54,10 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
             now,
         )
         .await?;
-    app.load_directory().await?;
+    app.loader.load().await?;
     // The sample events come after the decisions, so that nothing is booked twice and moved.
-    wait_until_in_log(app.control.as_ref(), vendor.id).await?;
-    let url = format!("http://{address}/webhooks/stripe/{}", connected.endpoint_id);
+    wait_until_known(app.control.as_ref(), vendor.id).await?;
+    let url = format!("{base_url}/webhooks/stripe/{}", connected.endpoint_id);
     let client = reqwest::Client::builder().timeout(DELIVERY_TIMEOUT).build()?;
     let mut sent = 0;
     for event in events::events(vendor.created_at) {
@@ -69,7 +67,7 @@ pub async fn seed(app: &App, address: SocketAddr) -> anyhow::Result<()> {
             sent += 1;
         }
     }
-    if is_new {
+    if app.control.reviews(&scope, 1).await?.is_empty() {
         app.control.decide(vendor.id, parse_decisions(&events::reviews())?, ACTOR, now).await?;
     }
     if sent > 0 {

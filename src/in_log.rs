@@ -20,6 +20,15 @@ pub async fn wait_until_in_log(control: &dyn ControlStore, vendor: VendorId) -> 
     wait_within(control, vendor, WAIT_LIMIT).await
 }
 
+/// The same, and until every process knows the connection: what is delivered to it then is not refused as unknown.
+///
+/// # Errors
+/// When the control store cannot be asked.
+pub async fn wait_until_known(control: &dyn ControlStore, vendor: VendorId) -> ControlResult<bool> {
+    let (in_log, ()) = tokio::join!(wait_until_in_log(control, vendor), tokio::time::sleep(control.spread()));
+    in_log
+}
+
 async fn wait_within(control: &dyn ControlStore, vendor: VendorId, limit: Duration) -> ControlResult<bool> {
     let deadline = Instant::now() + limit;
     let mut pause = FIRST_PAUSE;

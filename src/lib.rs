@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod app;
+pub mod base;
 pub mod check_config;
 pub mod cli;
 pub mod clock;
@@ -17,11 +18,20 @@ pub mod directory_loader;
 pub mod doctor;
 pub mod embedded_engine;
 pub mod engine_library;
+pub mod failure_keeper;
+pub mod folding;
 mod in_log;
+mod intake;
+pub mod ledger_stores;
+mod live_watch;
 pub mod log_repair;
+pub mod migrate;
+mod outside;
 pub mod pages;
 pub mod parts;
 pub mod program;
+pub mod reading;
 pub mod run;
 pub mod socket;
 pub mod socket_client;
+pub mod warehouse_role;

@@ -2,8 +2,8 @@
 
 mod failures;
 
-use crate::app::App;
-use crate::in_log::wait_until_in_log;
+use crate::reading::Reading;
+use crate::in_log::wait_until_known;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
 use api::services::ReportError;
@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, NewVendor, Session};
-use store::fold_store::{Activity, FoldStore};
+use store::fold_store::Activity;
+use store::live::Heard;
 use store::scope::TenantScope;
 use store::secrets::SecretText;
 use telemetry::metrics::{self, Metric};
@@ -30,7 +31,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// The services as pages need them.
 pub struct Pages {
-    app: Arc<App>,
+    app: Arc<Reading>,
     public_url: String,
     /// Ends live streams, so that shutdown does not wait for open pages.
     stop: CancellationToken,
@@ -73,7 +74,7 @@ fn report_failed(doing: &'static str) -> impl Fn(ReportError) -> BackendError {
 
 impl Pages {
     /// Pages of a process that is reached under a URL.
-    pub fn new(app: Arc<App>, public_url: String, stop: CancellationToken) -> Pages {
+    pub fn new(app: Arc<Reading>, public_url: String, stop: CancellationToken) -> Pages {
         let started_at = (app.clock)();
         Pages { app, public_url, stop, started_at, streams: Arc::default() }
     }
@@ -95,7 +96,7 @@ impl Pages {
 
     async fn view(
         &self,
-        vendor: &str,
+        (scope, vendor): (&TenantScope, &str),
         connection: &ConnectionInfo,
         endpoint: &EndpointInfo,
     ) -> Result<ConnectionView, BackendError> {
@@ -104,7 +105,8 @@ impl Pages {
         let activity = tokio::task::spawn_blocking(move || fold.activity(id, since)).await;
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
         let activity = activity.map_err(anyhow::Error::from).map_err(failed("read what arrived"))?;
-        let failed_deliveries = self.app.edge.failed_for(&endpoint.endpoint_id);
+        let refused = self.app.failures.of(scope, &endpoint.endpoint_id).await;
+        let refused = refused.map_err(anyhow::Error::from).map_err(failed("read what was refused"))?;
         let about = failures::About { provider: connection.provider, vendor, secrets: endpoint.secrets.len() };
         Ok(ConnectionView {
             provider: connection.provider,
@@ -119,8 +121,8 @@ impl Pages {
             can_look_up: connection.can_look_up,
             last_delivery_at: activity.last_at,
             deliveries_24h: activity.recent,
-            warning: about.warning(&failed_deliveries, activity.last_at),
-            failures: about.rows(&failed_deliveries, since),
+            warning: about.warning(&refused, activity.last_at),
+            failures: about.rows(&refused, since),
             missing_event_types: missing_types(connection, &activity),
             missing: missing_words(connection),
         })
@@ -144,16 +146,16 @@ impl Pages {
             mode_hint: None,
         };
         let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await.map_err(refused)?;
-        self.app.load_directory().await.map_err(failed("open the endpoint"))?;
+        self.app.loader.load().await.map_err(failed("open the endpoint"))?;
         // What is delivered to the address that the page shows comes after the connection.
-        wait_until_in_log(self.app.control.as_ref(), connected.vendor).await.map_err(refused)?;
+        wait_until_known(self.app.control.as_ref(), connected.vendor).await.map_err(refused)?;
         let scope = self.scope_in(cookie, &slug, Mode::Live).await?;
         let connections = self.app.control.connections(&scope).await.map_err(refused)?;
         for connection in &connections {
             if let Some(endpoint) =
                 connection.endpoints.iter().find(|endpoint| endpoint.endpoint_id == connected.endpoint_id)
             {
-                let connection = self.view(&slug, connection, endpoint).await?;
+                let connection = self.view((&scope, &slug), connection, endpoint).await?;
                 return Ok(Connected { vendor: slug, connection });
             }
         }
@@ -285,7 +287,7 @@ impl Backend for Pages {
         let mut views = Vec::new();
         for connection in connections.iter().filter(|connection| connection.closed_at.is_none()) {
             for endpoint in &connection.endpoints {
-                views.push(self.view(vendor, connection, endpoint).await?);
+                views.push(self.view((&scope, vendor), connection, endpoint).await?);
             }
         }
         Ok(views)
@@ -330,9 +332,10 @@ impl Backend for Pages {
             // A reader that lagged behind is told where things stand now.
             let now = || app.live.visible(store::event_log::partition_of(scope.vendor())).next_offset;
             let mine = match signal {
-                Ok(signal) => {
+                Ok(Heard::Signal(signal)) => {
                     (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset)
                 }
+                Ok(Heard::Anything) => Some(now()),
                 Err(BroadcastStreamRecvError::Lagged(missed)) => {
                     metrics::count(Metric::SseDropped, [], missed);
                     Some(now())

@@ -1,23 +1,31 @@
 //! Starts the parts of the process. Each registers first, then runs until it is told to stop.
 
 use crate::answers::answer_minimiser;
-use crate::app::{App, GENERATION};
+use crate::app::App;
+use crate::base::Base;
+use crate::folding::Folding;
+use crate::live_watch;
+use crate::reading::{GENERATION, Reading};
+use domain::ids::Timestamp;
 use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
-use processor::owns_everything;
 use processor::relay::Relay;
 use processor::sink::Sink;
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use store::kafka::live::LiveListener;
+use store::kafka::membership::Membership;
+use store::kafka::spool::SpooledLog;
 use telemetry::lifecycle::{Component, Lifecycle};
+use telemetry::metrics::{self, Metric};
 use tokio_util::sync::CancellationToken;
 
 /// How long an ordinary part may take to stop.
 const BUDGET: Duration = Duration::from_secs(10);
-/// Who wrote a record, on the record.
-const WRITER: &str = "run";
+/// How often the gauges of the spool are set.
+const SPOOL_GAUGES: Duration = Duration::from_secs(1);
 
 /// Runs a part until it is told to stop. One that ends by itself has died.
 fn spawn<F>(component: Component, part: impl FnOnce(CancellationToken) -> F + Send + 'static)
@@ -36,64 +44,72 @@ where
     });
 }
 
-/// Starts the processor, the relay, look-ups, deadlines and the directory's reload. Registered
-/// in the order of dependence: the sink stops after the fold, the log last of all.
-pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
-    let shared = app.clone();
+/// Starts what the role has. Registered in the order of dependence: the log stops last of all, the group is left after
+/// the fold and the sink have stopped.
+pub fn start(app: &mut App, lifecycle: &Lifecycle) {
+    let (log, deliveries) = (app.base.log.clone(), app.base.deliveries.clone());
     spawn(lifecycle.register("log", BUDGET), async move |stop| {
         stop.cancelled().await;
-        shared.log.shutdown().await;
+        deliveries.close().await;
+        log.close().await;
     });
-    let sink = Sink {
-        store: app.fold_store(),
-        partitions: owns_everything(),
-        warehouse: app.warehouse.clone(),
-        live: app.live.clone(),
-        committed: app.committed.clone(),
-        generation: GENERATION,
-        batch_items: app.config.processor.project_max_lines,
-        clock: app.clock.clone(),
-    };
-    spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);
-    start_fold(app, lifecycle.register("fold", BUDGET));
-    let relay = Relay { control: app.control.clone(), log: app.event_log(), writer: WRITER.to_owned() };
-    spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
-    start_lookups(app, lifecycle.register("lookups", BUDGET));
-    // A build that ends itself at a deadline cannot wait for days until one passes.
-    let (every, deadline) = match store::crash::COMPILED_IN {
-        true => (Duration::from_secs(1), Duration::from_secs(1)),
-        false => (deadlines::EVERY, Duration::from_secs(app.config.processor.lookup_deadline_s)),
-    };
-    let timer = DeadlineTimer {
-        store: app.fold_store(),
-        partitions: owns_everything(),
-        log: app.event_log(),
-        clock: app.clock.clone(),
-        deadline,
-        every,
-        writer: WRITER.to_owned(),
-    };
-    spawn(lifecycle.register("deadlines", BUDGET), async move |stop| timer.run(&stop).await);
-    let audit = app.audit.clone();
-    spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
-    let loader = app.loader.clone();
+    if let Some(spool) = app.base.spool.clone() {
+        let clock = app.base.clock.clone();
+        spawn(lifecycle.register("spool gauges", BUDGET), async move |stop| watch_spool(&spool, clock, stop).await);
+    }
+    if app.edge.is_some() {
+        let failures = app.failures.clone();
+        spawn(lifecycle.register("refused deliveries", BUDGET), async move |stop| failures.run(&stop).await);
+    }
+    if let Some(folding) = &app.folding {
+        start_folding(&app.base, folding, lifecycle);
+    }
+    if let Some(reading) = &app.reading {
+        start_reading(&app.base, reading, app.listener.take(), lifecycle);
+    }
+    let loader = app.base.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
 }
 
-fn start_fold(app: &Arc<App>, component: Component) {
-    let settings = &app.config.processor;
+fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
+    if let Some(membership) = folding.membership.clone() {
+        spawn(lifecycle.register("group", BUDGET), async move |stop| {
+            stop.cancelled().await;
+            leave(membership).await;
+        });
+    }
+    let sink = Sink {
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
+        warehouse: folding.stores.warehouse.clone(),
+        live: folding.live.clone(),
+        committed: folding.committed.clone(),
+        generation: GENERATION,
+        batch_items: base.config.processor.project_max_lines,
+        clock: base.clock.clone(),
+    };
+    spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);
+    start_worker(base, folding, lifecycle.register("fold", BUDGET));
+    start_lookups(base, folding, lifecycle.register("lookups", BUDGET));
+    start_deadlines(base, folding, lifecycle.register("deadlines", BUDGET));
+    let audit = folding.audit.clone();
+    spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
+}
+
+fn start_worker(base: &Base, folding: &Folding, component: Component) {
+    let settings = &base.config.processor;
     let worker = FoldWorker {
-        log: app.event_log(),
-        store: app.fold_store(),
-        partitions: owns_everything(),
+        log: base.log.clone(),
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
         limits: FoldLimits {
             records: settings.batch_max_records,
             bytes: settings.batch_max_bytes,
             outbox_items: settings.outbox_max_lines as u64,
         },
-        committed: app.committed.clone(),
-        asked: app.asked.clone(),
-        alarms: app.alarms.clone(),
+        committed: folding.committed.clone(),
+        asked: folding.asked.clone(),
+        alarms: folding.alarms.clone(),
     };
     let runtime = tokio::runtime::Handle::current();
     spawn(component, async move |stop| {
@@ -104,17 +120,17 @@ fn start_fold(app: &Arc<App>, component: Component) {
     });
 }
 
-fn start_lookups(app: &Arc<App>, component: Component) {
-    let settings = &app.config.processor;
+fn start_lookups(base: &Base, folding: &Folding, component: Component) {
+    let settings = &base.config.processor;
     let worker = Arc::new(LookupWorker {
-        store: app.fold_store(),
-        partitions: owns_everything(),
-        control: app.control.clone(),
-        log: app.event_log(),
-        asked: app.asked.clone(),
-        minimise: answer_minimiser(app.hash_keys.clone()),
-        clock: app.clock.clone(),
-        writer: WRITER.to_owned(),
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
+        control: base.control.clone(),
+        log: base.log.clone(),
+        asked: folding.asked.clone(),
+        minimise: answer_minimiser(base.hash_keys.clone()),
+        clock: base.clock.clone(),
+        writer: base.role.name().to_owned(),
         limits: LookupLimits {
             concurrency: settings.lookup_concurrency,
             timeout: Duration::from_millis(settings.lookup_timeout_ms),
@@ -122,4 +138,53 @@ fn start_lookups(app: &Arc<App>, component: Component) {
         },
     });
     spawn(component, async move |stop| worker.run(&stop).await);
+}
+
+fn start_deadlines(base: &Base, folding: &Folding, component: Component) {
+    // A build that ends itself at a deadline cannot wait for days until one passes.
+    let (every, deadline) = match store::crash::COMPILED_IN {
+        true => (Duration::from_secs(1), Duration::from_secs(1)),
+        false => (deadlines::EVERY, Duration::from_secs(base.config.processor.lookup_deadline_s)),
+    };
+    let timer = DeadlineTimer {
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
+        log: base.log.clone(),
+        clock: base.clock.clone(),
+        deadline,
+        every,
+        writer: base.role.name().to_owned(),
+    };
+    spawn(component, async move |stop| timer.run(&stop).await);
+}
+
+fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListener>, lifecycle: &Lifecycle) {
+    let relay = Relay { control: base.control.clone(), log: base.log.clone(), writer: base.role.name().to_owned() };
+    spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
+    if let Some(listener) = listener {
+        let reading = reading.clone();
+        spawn(lifecycle.register("live signal", BUDGET), async move |stop| {
+            live_watch::run(&listener, &reading.live, &reading.fold, &stop).await;
+        });
+    }
+}
+
+/// Gives the partitions back, so that others take them at once.
+async fn leave(membership: Arc<Membership>) {
+    if let Err(panic) = tokio::task::spawn_blocking(move || membership.leave()).await {
+        tracing::error!(error = %panic, "the group member panicked");
+    }
+}
+
+async fn watch_spool(spool: &SpooledLog, clock: api::services::Clock, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let status = spool.status();
+        metrics::set(Metric::SpoolBytes, [], status.bytes as f64);
+        let age_ms = status.oldest.map_or(0, |Timestamp(oldest)| ((clock)().0 - oldest).max(0));
+        metrics::set(Metric::SpoolOldestSeconds, [], age_ms as f64 / 1_000.0);
+        tokio::select! {
+            () = tokio::time::sleep(SPOOL_GAUGES) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }

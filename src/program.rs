@@ -1,8 +1,9 @@
 //! What the binary does: one program, its roles are commands.
 
+use crate::base::Role;
 use crate::cli::{Cli, Command, CorpusArgs, LogCommand};
 use crate::config::Config;
-use crate::{check_config, commands, doctor, engine_library, log_repair, run};
+use crate::{check_config, commands, doctor, engine_library, log_repair, migrate, run, warehouse_role};
 use anyhow::Context;
 use clap::Parser;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     // Whatever this process writes, the engine's files too, is for this user only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    processor::lookups::choose_tls();
     let cli = Cli::parse();
     let sources = cli.sources(std::env::vars().collect());
     let command = cli.into_command();
@@ -45,7 +47,12 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     let socket = config.data.dir.join("affilitrack.sock");
     runtime.block_on(async {
         match command {
-            Command::Run(_) => run::run(config).await,
+            Command::Run(_) => run::run(config, Role::All).await,
+            Command::Ingest(_) => run::run(config, Role::Ingest).await,
+            Command::Process(_) => run::run(config, Role::Process).await,
+            Command::Serve(_) => run::run(config, Role::Serve).await,
+            Command::Warehouse(arguments) => warehouse_role::run(&config, arguments.listen).await,
+            Command::Migrate => migrate::run(config).await,
             Command::Connect(arguments) => commands::connect(&socket, arguments).await,
             Command::Decide(arguments) => commands::decide(&socket, arguments).await,
             Command::Explain(arguments) => commands::explain(&socket, arguments).await,

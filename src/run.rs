@@ -1,8 +1,10 @@
-//! `affilitrack run`: every role in one process.
+//! `affilitrack run`, `ingest`, `process` and `serve`: the parts of a role in one process.
 
 use crate::app::App;
+use crate::base::{Base, Role};
 use crate::config::{Config, LogFormat};
 use crate::pages::Pages;
+use crate::reading::Reading;
 use crate::{demo, parts, socket};
 use anyhow::Context;
 use api::json::{BudgetLimits, JsonApi};
@@ -19,13 +21,19 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+use store::control::ControlStore;
 use telemetry::lifecycle::Lifecycle;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Starts everything, prints the address, and runs until it is told to stop.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// Pause before the demo is tried again: what stands in front of several processes may start after them.
+const DEMO_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is tried.
+const DEMO_TRIES: u32 = 60;
+
+/// Starts what the role has, prints the address if it shows pages, and runs until it is told to stop.
+pub async fn run(config: Config, role: Role) -> anyhow::Result<()> {
     start_telemetry(&config)?;
     let metrics = Arc::new(Metrics::install()?);
     let listener = listen(config.server.listen).await?;
@@ -34,20 +42,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let (app, engine) = App::build(config).await?;
-    let app = Arc::new(app);
+    let (mut app, engine) = App::build(config, role).await?;
     let lifecycle = Lifecycle::new();
-    parts::start(&app, &lifecycle);
+    parts::start(&mut app, &lifecycle);
     start_http(&app, &lifecycle, metrics, listener, &public_url)?;
-    start_socket(&app, &lifecycle, &public_url);
-    announce(&app, &public_url).await?;
-    start_demo(&app, &lifecycle, address);
+    if let Some(reading) = &app.reading {
+        start_socket(reading, &lifecycle, &public_url);
+        announce(app.base.control.as_ref(), (app.base.clock)(), &public_url).await?;
+        // One process on its own may be known by a name that only others can resolve.
+        let edge = if app.edge.is_some() { format!("http://{address}") } else { public_url };
+        start_demo(&app.base, reading, &lifecycle, edge);
+    } else {
+        println!("affilitrack {} listens on http://{address}", role.name());
+    }
     wait_for_end(&lifecycle).await?;
     stop(engine, &lifecycle).await
 }
 
 /// Log lines as configured.
-fn start_telemetry(config: &Config) -> anyhow::Result<()> {
+pub fn start_telemetry(config: &Config) -> anyhow::Result<()> {
     let format = match config.telemetry.format {
         LogFormat::Json => telemetry::logs::LogFormat::Json,
         LogFormat::Text => telemetry::logs::LogFormat::Human,
@@ -69,13 +82,13 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn start_http(
-    app: &Arc<App>,
+    app: &App,
     lifecycle: &Lifecycle,
     metrics: Arc<Metrics>,
     listener: TcpListener,
     public_url: &str,
 ) -> anyhow::Result<()> {
-    let component = lifecycle.register("http", Duration::from_secs(app.config.server.shutdown_s));
+    let component = lifecycle.register("http", Duration::from_secs(app.base.config.server.shutdown_s));
     let stop = component.stop_token();
     let router = router(app, lifecycle, metrics, public_url, &stop);
     component.ready();
@@ -94,38 +107,46 @@ fn start_http(
     Ok(())
 }
 
+/// What the role answers: everybody their health, the edge webhooks, what shows pages those and the JSON API.
 fn router(
-    app: &Arc<App>,
+    app: &App,
     lifecycle: &Lifecycle,
     metrics: Arc<Metrics>,
     public_url: &str,
     stop: &CancellationToken,
 ) -> Router {
+    let folding = app.folding.as_ref();
+    let mut router = health_router(Health {
+        lifecycle: lifecycle.clone(),
+        metrics,
+        alarms: folding.map(|folding| folding.alarms.clone()).unwrap_or_default(),
+        audit: folding.map(|folding| folding.audit.clone()),
+    });
+    if let Some(edge) = &app.edge {
+        router = router.merge(ingest::receive::router(edge.clone()));
+    }
+    if let Some(reading) = &app.reading {
+        router = router.merge(pages_router(&app.base.config, reading, public_url, stop));
+    }
+    router
+}
+
+fn pages_router(config: &Config, reading: &Arc<Reading>, public_url: &str, stop: &CancellationToken) -> Router {
     let settings = web::Settings {
         cookie_name: cookie_name(public_url),
         secure_cookie: public_url.starts_with("https"),
-        cookie_days: app.config.web.session_days,
-        max_streams: app.config.web.max_streams,
-        clock: app.clock.clone(),
+        cookie_days: config.web.session_days,
+        max_streams: config.web.max_streams,
+        clock: reading.clock.clone(),
     };
-    let pages =
-        web::router(web::App::new(Arc::new(Pages::new(app.clone(), public_url.to_owned(), stop.clone())), settings));
-    let keys = Arc::new(ControlNames::new(app.control.clone(), app.clock.clone()));
+    let pages = Pages::new(reading.clone(), public_url.to_owned(), stop.clone());
+    let keys = Arc::new(ControlNames::new(reading.control.clone(), reading.clock.clone()));
     let budget = BudgetLimits {
-        per_minute: NonZeroU32::new(app.config.api.requests_per_minute_per_key).unwrap_or(NonZeroU32::MIN),
-        burst: NonZeroU32::new(app.config.api.burst_per_key).unwrap_or(NonZeroU32::MIN),
+        per_minute: NonZeroU32::new(config.api.requests_per_minute_per_key).unwrap_or(NonZeroU32::MIN),
+        burst: NonZeroU32::new(config.api.burst_per_key).unwrap_or(NonZeroU32::MIN),
     };
-    let json = JsonApi::new(app.reports.clone(), Arc::new(app.ledger.clone()), keys, budget);
-    Router::new()
-        .merge(health_router(Health {
-            lifecycle: lifecycle.clone(),
-            metrics,
-            alarms: app.alarms.clone(),
-            audit: app.audit.clone(),
-        }))
-        .merge(ingest::receive::router(app.edge.clone()))
-        .merge(api::json::router(Arc::new(json)))
-        .merge(pages)
+    let json = JsonApi::new(reading.reports.clone(), Arc::new(reading.ledger.clone()), keys, budget);
+    api::json::router(Arc::new(json)).merge(web::router(web::App::new(Arc::new(pages), settings)))
 }
 
 /// Cookies of one host are shared by all its ports, so each port has a name of its own.
@@ -139,7 +160,7 @@ struct Health {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     alarms: Arc<Alarms>,
-    audit: Arc<Audit>,
+    audit: Option<Arc<Audit>>,
 }
 
 fn health_router(health: Health) -> Router {
@@ -160,7 +181,7 @@ async fn healthz(State(health): State<Health>) -> impl IntoResponse {
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
     let alarms = health.alarms.list();
-    let differences = health.audit.differences.list();
+    let differences = health.audit.as_ref().map(|audit| audit.differences.list()).unwrap_or_default();
     if !alarms.is_empty() || !differences.is_empty() {
         let stopped = alarms.iter().map(|(partition, words)| format!("partition {partition} stopped: {words}\n"));
         let wrong = differences.iter().map(|words| format!("the books do not add up: {words}\n"));
@@ -173,16 +194,18 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn render_metrics(State(health): State<Health>) -> impl IntoResponse {
-    health.audit.measure().await;
+    if let Some(audit) = &health.audit {
+        audit.measure().await;
+    }
     health.metrics.render()
 }
 
-fn start_socket(app: &Arc<App>, lifecycle: &Lifecycle, public_url: &str) {
+fn start_socket(reading: &Arc<Reading>, lifecycle: &Lifecycle, public_url: &str) {
     let component = lifecycle.register("control socket", Duration::from_secs(5));
-    let (app, url, stop) = (app.clone(), public_url.to_owned(), component.stop_token());
+    let (reading, url, stop) = (reading.clone(), public_url.to_owned(), component.stop_token());
     component.ready();
     tokio::spawn(async move {
-        match socket::serve(app, url, stop).await {
+        match socket::serve(reading, url, stop).await {
             Ok(()) => component.finish(),
             Err(error) => component.fail(&format!("{error:#}")),
         }
@@ -190,36 +213,51 @@ fn start_socket(app: &Arc<App>, lifecycle: &Lifecycle, public_url: &str) {
 }
 
 /// The one line that people wait for.
-async fn announce(app: &App, public_url: &str) -> anyhow::Result<()> {
-    let token = app.control.create_login_token((app.clock)()).await?;
+async fn announce(control: &dyn ControlStore, now: domain::ids::Timestamp, public_url: &str) -> anyhow::Result<()> {
+    let token = control.create_login_token(now).await?;
     println!("Open {public_url}/open?token={}", token.expose());
     use std::io::Write;
     std::io::stdout().flush().context("standard output")
 }
 
-/// The demo's data goes through the edge like everybody's, while the pages are already open.
-fn start_demo(app: &Arc<App>, lifecycle: &Lifecycle, address: SocketAddr) {
-    if !app.config.demo.enabled {
+/// The demo's data goes through an edge like everybody's, while the pages are already open.
+fn start_demo(base: &Base, reading: &Arc<Reading>, lifecycle: &Lifecycle, edge: String) {
+    if !base.config.demo.enabled {
         return;
     }
     let component = lifecycle.register("demo", Duration::from_secs(2));
-    let (app, stop) = (app.clone(), component.stop_token());
+    let (reading, stop) = (reading.clone(), component.stop_token());
     component.ready();
     tokio::spawn(async move {
-        let seeded = tokio::select! {
-            seeded = demo::seed(&app, address) => seeded,
-            () = stop.cancelled() => Ok(()),
+        tokio::select! {
+            () = seed_demo(&reading, &edge) => {}
+            () = stop.cancelled() => {}
         };
-        if let Err(error) = seeded {
-            tracing::warn!(error = %error, "the demo workspace is not complete; it goes on at the next start: {error:#}");
-        }
         stop.cancelled().await;
         component.finish();
     });
 }
 
+async fn seed_demo(reading: &Reading, edge: &str) {
+    for attempt in 1..=DEMO_TRIES {
+        let seeded = match reading.control.leads().await {
+            Ok(true) => demo::seed(reading, edge).await,
+            Ok(false) => return,
+            Err(error) => Err(error.into()),
+        };
+        match seeded {
+            Ok(()) => return,
+            Err(error) if attempt == DEMO_TRIES => {
+                tracing::warn!(error = %error, "the demo workspace is not complete; it goes on at the next start: {error:#}");
+            }
+            Err(error) => tracing::debug!(error = %error, "the demo workspace is tried again: {error:#}"),
+        }
+        tokio::time::sleep(DEMO_PAUSE).await;
+    }
+}
+
 /// Resolves when a person or a supervisor asks the process to stop.
-async fn stop_signal() -> anyhow::Result<()> {
+pub async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}

@@ -4,7 +4,7 @@
 mod operations;
 pub mod protocol;
 
-use crate::app::App;
+use crate::reading::Reading;
 use anyhow::Context;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// What the handlers share.
 pub struct Local {
     /// The process.
-    pub app: Arc<App>,
+    pub app: Arc<Reading>,
     /// Where pages and webhooks are.
     pub public_url: String,
     /// Proof that the call came through the socket.
@@ -69,7 +69,7 @@ type Answer<T> = Result<Json<T>, Failure>;
 type Shared = State<Arc<Local>>;
 
 /// Listens on the socket until stopped.
-pub async fn serve(app: Arc<App>, public_url: String, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(app: Arc<Reading>, public_url: String, stop: CancellationToken) -> anyhow::Result<()> {
     let path = app.folder.socket();
     let listener = bind(&path)?;
     let local = Arc::new(Local { app, public_url, admin: LocalAdmin::for_local_socket() });

@@ -148,7 +148,7 @@ fn edge(log: Arc<dyn EventLog>, endpoint: String, secret: &str) -> Edge {
         clock,
         writer: "bench".to_owned(),
         tolerances: Tolerances::default(),
-        failed: FailedList::default(),
+        failed: Arc::default(),
     }
 }
 

@@ -78,19 +78,14 @@ pub struct Edge {
     /// The accepted age of signatures.
     pub tolerances: Tolerances,
     /// Requests to known endpoints that were refused for what they are.
-    pub failed: FailedList,
+    pub failed: Arc<FailedList>,
 }
 
 impl Edge {
-    /// Refused requests of an endpoint, newest first, at most 100.
-    pub fn failed_for(&self, endpoint: &str) -> Vec<FailedDelivery> {
-        self.failed.of(endpoint)
-    }
-
     /// Lists a refused request for the vendor, without its content.
     fn note_failure(&self, endpoint: &Endpoint, kind: FailureKind, reason: String, body: &[u8], at: Timestamp) {
         let body_sha256 = hex::encode(Sha256::digest(body));
-        self.failed.add(&endpoint.id, FailedDelivery { at, kind, reason, body_sha256 });
+        self.failed.add(endpoint.vendor, &endpoint.id, FailedDelivery { at, kind, reason, body_sha256 });
     }
 }
 

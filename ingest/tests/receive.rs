@@ -11,7 +11,7 @@ use futures::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::BodyExt;
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
-use ingest::failed::{FailedList, FailureKind};
+use ingest::failed::FailureKind;
 use ingest::limits::{LimitSettings, Limits};
 use ingest::minimise::Minimiser;
 use ingest::receive::{Edge, Tolerances, router};
@@ -56,6 +56,7 @@ impl EventLog for MemoryLog {
     async fn appended(&self) {
         unreachable!("the edge never waits for others")
     }
+    async fn close(&self) {}
 }
 
 struct TestEdge {
@@ -94,7 +95,7 @@ impl TestEdge {
             clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
             writer: "ingest-test".to_owned(),
             tolerances: Tolerances::default(),
-            failed: FailedList::default(),
+            failed: Arc::default(),
         });
         TestEdge { log, router: router(edge.clone()), edge, now_ms }
     }
@@ -247,7 +248,7 @@ async fn what_is_not_signed_is_refused() {
         assert!(answer.body.starts_with(&format!(r#"{{"error":{{"code":"{tag}","message":""#)), "{}", answer.body);
     }
     assert!(test.deliveries().is_empty());
-    let listed = test.edge.failed_for(ENDPOINT);
+    let listed = test.edge.failed.of(ENDPOINT);
     let kinds: Vec<FailureKind> = listed.iter().rev().map(|one| one.kind).collect();
     use FailureKind::{EmptyBody, NoSignature, TooOld, WrongSecret};
     assert_eq!(kinds, [NoSignature, WrongSecret, WrongSecret, TooOld, EmptyBody, EmptyBody]);
@@ -276,7 +277,7 @@ fn unloaded_edge(test: &TestEdge) -> Edge {
         clock: test.edge.clock.clone(),
         writer: String::new(),
         tolerances: Tolerances::default(),
-        failed: FailedList::default(),
+        failed: Arc::default(),
     }
 }
 
@@ -291,7 +292,7 @@ async fn signed_but_unreadable_is_refused_and_listed() {
         assert!(answer.body.contains("\"malformed\""), "{}", answer.body);
     }
     assert!(test.deliveries().is_empty());
-    let listed = test.edge.failed_for(ENDPOINT);
+    let listed = test.edge.failed.of(ENDPOINT);
     assert_eq!(listed.len(), 6);
     assert!(listed.iter().all(|one| one.kind == FailureKind::Unreadable));
     assert!(listed[0].reason.contains("created") && !listed[0].reason.contains("today"), "{listed:?}");

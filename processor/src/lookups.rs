@@ -261,12 +261,17 @@ impl LookupWorker {
     }
 }
 
+/// Chooses the cryptography of every HTTPS client of the process. Must be done before the first is built; again is harmless.
+pub fn choose_tls() {
+    // Fails when the process already chose one, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The client for providers' interfaces: TLS by rustls against the system's certificates
 /// (`SSL_CERT_FILE` names a file that stands in for them, for a private authority), and no redirects, so that a key never travels to
 /// another host.
 fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
-    // Fails when the process already chose a provider, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_tls();
     reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build()
 }
 

@@ -176,6 +176,63 @@ impl Default for Warehouse {
     }
 }
 
+/// Apache Kafka as the event log, for roles in processes of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// Brokers to begin with, `host:port` with commas; empty = the log in the data folder.
+    pub brokers: String,
+    /// Topic of the event log.
+    pub topic: String,
+    /// Topic of the live signal.
+    pub live_topic: String,
+    /// Group in which `process` roles share the partitions.
+    pub group: String,
+    /// Copies of each partition that `migrate` asks for.
+    pub replication_factor: u16,
+    /// Copies that must have a record before it is acknowledged.
+    pub min_insync_replicas: u16,
+    /// Most bytes kept on this machine's disk while the broker is away; 0 = no spool.
+    pub spool_max_bytes: u64,
+    /// Longest time that the oldest spooled record may wait before more are refused, in seconds.
+    pub spool_max_age_s: u64,
+}
+
+impl Default for Kafka {
+    fn default() -> Kafka {
+        Kafka {
+            brokers: String::new(),
+            topic: "at.events.v1".to_owned(),
+            live_topic: "at.live.v1".to_owned(),
+            group: "affilitrack".to_owned(),
+            replication_factor: 1,
+            min_insync_replicas: 1,
+            spool_max_bytes: 4 << 30,
+            spool_max_age_s: 24 * 3600,
+        }
+    }
+}
+
+/// Postgres as fold store and control store, for roles in processes of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Postgres {
+    /// `postgresql://user:password@host:port/database`; empty = SQLite files in the data folder.
+    pub url: Secret,
+    /// Connections of one process at most.
+    pub connections: usize,
+    /// How long one statement may take, in seconds.
+    pub statement_timeout_s: u64,
+    /// How long a connection attempt, or the wait for a free connection, may take, in seconds.
+    pub connect_timeout_s: u64,
+}
+
+impl Default for Postgres {
+    fn default() -> Postgres {
+        Postgres { url: Secret::default(), connections: 8, statement_timeout_s: 30, connect_timeout_s: 5 }
+    }
+}
+
 /// The JSON API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

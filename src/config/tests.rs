@@ -182,9 +182,30 @@ fn contradictions_are_refused() {
         "edge.max_inflight_bytes",
         "at least edge.max_body_bytes",
     );
+    assert_one_problem("[kafka]\nbrokers = \"here\"\n", &[], "kafka.brokers", "host:port");
+    assert_one_problem("[kafka]\nlive_topic = \"at.events.v1\"\n", &[], "kafka.live_topic", "must not be kafka.topic");
+    assert_one_problem("[kafka]\nmin_insync_replicas = 2\n", &[], "kafka.min_insync_replicas", "at most");
+    assert_one_problem("[postgres]\nurl = \"mysql://root:hunter2@h\"\n", &[], "postgres.url", "postgresql://");
     assert_one_problem("[telemetry]\nfilter = \"info,,=loud=\"\n", &[], "telemetry.filter", "must look like");
     assert_one_problem("[telemetry]\nformat = \"xml\"\n", &[], "telemetry.format", "json");
     assert_one_problem("", &[("AFFILITRACK_DEMO", "maybe")], "demo.enabled", "on or off");
+}
+
+#[test]
+fn a_role_of_its_own_says_what_it_still_needs() {
+    let missing = Config::default().missing_for_roles();
+    for setting in ["kafka.brokers", "postgres.url", "warehouse.embedded"] {
+        assert!(missing.iter().any(|words| words.starts_with(setting)), "{missing:?}");
+    }
+    let environment = [
+        ("AFFILITRACK_KAFKA_BROKERS", "127.0.0.1:9092, [::1]:9092"),
+        ("AFFILITRACK_POSTGRES_URL", "postgresql://me:hunter2@127.0.0.1/at"),
+        ("AFFILITRACK_WAREHOUSE_EMBEDDED", "off"),
+        ("AFFILITRACK_WAREHOUSE_URL", "http://127.0.0.1:8123"),
+    ];
+    let config = load("", &environment).expect("right");
+    assert!(config.missing_for_roles().is_empty());
+    assert!(!format!("{config:?}{}", config.to_toml()).contains("hunter2"));
 }
 
 #[test]

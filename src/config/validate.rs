@@ -10,6 +10,8 @@ pub fn check(config: &Config, problems: &mut Problems) {
     check_server(config, problems);
     check_together(config, problems);
     check_warehouse(config, problems);
+    check_kafka(config, problems);
+    check_postgres(config, problems);
     check_telemetry(config, problems);
 }
 
@@ -41,8 +43,15 @@ fn ranges_of_intake(config: &Config) -> Vec<Range> {
 }
 
 fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
-    let Config { processor, warehouse, api, web, .. } = config;
+    let Config { processor, warehouse, kafka, postgres, api, web, .. } = config;
     vec![
+        ("kafka.replication_factor", kafka.replication_factor.into(), 1, 16),
+        ("kafka.min_insync_replicas", kafka.min_insync_replicas.into(), 1, 16),
+        ("kafka.spool_max_bytes", kafka.spool_max_bytes, 0, 1 << 50),
+        ("kafka.spool_max_age_s", kafka.spool_max_age_s, 1, 30 * DAY_S),
+        ("postgres.connections", size(postgres.connections), 2, 1_000),
+        ("postgres.statement_timeout_s", postgres.statement_timeout_s, 1, 3_600),
+        ("postgres.connect_timeout_s", postgres.connect_timeout_s, 1, 300),
         ("processor.batch_max_records", size(processor.batch_max_records), 1, 100_000),
         ("processor.batch_max_bytes", size(processor.batch_max_bytes), 64 * KIBIBYTE, 256 * MEBIBYTE),
         ("processor.project_max_lines", size(processor.project_max_lines), 1, 1_000_000),
@@ -155,6 +164,66 @@ fn check_warehouse(config: &Config, problems: &mut Problems) {
         let message = format!("must be a name of letters, digits and _ of our own (not \"default\"), got {database:?}");
         problems.add("warehouse.database", "", message);
     }
+}
+
+fn check_kafka(config: &Config, problems: &mut Problems) {
+    let kafka = &config.kafka;
+    for broker in kafka.brokers.split(',').map(str::trim).filter(|_| !kafka.brokers.is_empty()) {
+        let port =
+            broker.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            let message =
+                format!("must be host:port, with commas between several, such as 10.0.0.1:9092, got {broker:?}");
+            problems.add("kafka.brokers", "", message);
+        }
+    }
+    let is_name_character = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    for (about, name) in
+        [("kafka.topic", &kafka.topic), ("kafka.live_topic", &kafka.live_topic), ("kafka.group", &kafka.group)]
+    {
+        if name.is_empty() || name.len() > 249 || !name.chars().all(is_name_character) {
+            problems.add(about, "", format!("must be letters, digits, dots, _ and -, at most 249, got {name:?}"));
+        }
+    }
+    if kafka.topic == kafka.live_topic {
+        problems.add(
+            "kafka.live_topic",
+            "",
+            "must not be kafka.topic: records and signals are kept for different times",
+        );
+    }
+    if kafka.min_insync_replicas > kafka.replication_factor {
+        let message = format!(
+            "must be at most kafka.replication_factor ({}), got {}",
+            kafka.replication_factor, kafka.min_insync_replicas
+        );
+        problems.add("kafka.min_insync_replicas", "", message);
+    }
+}
+
+fn check_postgres(config: &Config, problems: &mut Problems) {
+    let url = config.postgres.url.expose();
+    // The address may hold a password, so it is never repeated.
+    if !url.is_empty() && !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
+        let message = "must look like postgresql://user:password@host:5432/database, or be empty";
+        problems.add("postgres.url", "", message);
+    }
+}
+
+/// Roles that share nothing but outside parts must be told where these are.
+pub fn missing_for_roles(config: &Config) -> Vec<String> {
+    let needs = [
+        (config.kafka.brokers.is_empty(), "kafka.brokers: host:port of a broker (AFFILITRACK_KAFKA_BROKERS)"),
+        (
+            config.postgres.url.is_empty(),
+            "postgres.url: postgresql://user:password@host:5432/database (AFFILITRACK_POSTGRES_URL)",
+        ),
+        (
+            config.warehouse.embedded,
+            "warehouse.embedded = false, and warehouse.url: the warehouse's HTTP address (AFFILITRACK_WAREHOUSE_EMBEDDED=off, AFFILITRACK_WAREHOUSE_URL)",
+        ),
+    ];
+    needs.into_iter().filter(|(missing, _)| *missing).map(|(_, words)| words.to_owned()).collect()
 }
 
 fn check_telemetry(config: &Config, problems: &mut Problems) {

@@ -2,14 +2,14 @@
 
 use super::protocol::*;
 use super::{Failure, Local};
-use crate::in_log::wait_until_in_log;
+use crate::in_log::{wait_until_in_log, wait_until_known};
 use api::ledger::explain;
 use api::model::Explanation;
 use domain::ids::{Mode, PARTITIONS, VendorId};
 use store::control::input::parse_decisions;
 use store::control::{ConnectRequest, NewVendor, Vendor};
-use store::event_log::{EventLog, LogError, partition_of};
-use store::fold_store::{FoldStore, ListedRecord};
+use store::event_log::{LogError, partition_of};
+use store::fold_store::ListedRecord;
 use store::secrets::SecretText;
 
 /// Who did it, in the audit log.
@@ -31,8 +31,8 @@ impl Local {
         };
         let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await?;
         // The caller may deliver at once.
-        self.app.load_directory().await?;
-        let in_log = wait_until_in_log(self.app.control.as_ref(), connected.vendor).await?;
+        self.app.loader.load().await?;
+        let in_log = wait_until_known(self.app.control.as_ref(), connected.vendor).await?;
         Ok(ConnectAnswer {
             in_log,
             vendor: call.vendor,

@@ -97,6 +97,8 @@ pub trait EventLog: Send + Sync {
     async fn bounds(&self, partition: u16) -> Result<(u64, u64), LogError>;
     /// Resolves soon after something was appended to any partition (a hint; may be spurious).
     async fn appended(&self);
+    /// Finishes what was begun and lets go of files. Nothing is appended afterwards.
+    async fn close(&self);
 }
 
 /// Every partition: what one process on its own holds.

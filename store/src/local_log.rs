@@ -244,6 +244,10 @@ impl EventLog for LocalLog {
     {
         Box::pin(self.appended.notified())
     }
+
+    async fn close(&self) {
+        self.shutdown().await;
+    }
 }
 
 impl Drop for LocalLog {

@@ -11,6 +11,7 @@ use domain::ids::{Mode, VendorId};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::event_log::partition_of;
 use store::scope::TenantScope;
 use store::warehouse::Watermark;
 use tokio::sync::OnceCell;
@@ -64,6 +65,8 @@ struct State {
     bytes: usize,
     uses: u64,
     changed: HashMap<(VendorId, Mode), Position>,
+    /// Up to where anything of a partition may have changed, for scopes that are not in `changed`.
+    partitions: HashMap<u16, Position>,
 }
 
 /// The cache.
@@ -84,18 +87,25 @@ impl QueryCache {
     pub fn mark_changed(&self, vendor: VendorId, mode: Mode, generation: u16, next_offset: u64) {
         let mut state = self.lock();
         if state.changed.len() >= self.limits.scopes && !state.changed.contains_key(&(vendor, mode)) {
-            // Forgetting a change would make old answers look fresh; forgetting all of both is safe.
-            *state = State::default();
+            state.fold_changes();
         }
         let position = (generation, next_offset);
         let changed = state.changed.entry((vendor, mode)).or_insert(position);
         *changed = position.max(*changed);
     }
 
+    /// Anything of the partition may have become visible up to `next_offset`. Call it before the watermark moves there.
+    pub fn mark_partition_changed(&self, partition: u16, generation: u16, next_offset: u64) {
+        let position = (generation, next_offset);
+        let mut state = self.lock();
+        let changed = state.partitions.entry(partition).or_insert(position);
+        *changed = position.max(*changed);
+    }
+
     /// Where the scope's vendor and mode last changed: what depends only on the scope's data
     /// is unchanged while this number is (for entity tags).
     pub fn last_change(&self, scope: &TenantScope) -> u64 {
-        self.lock().changed.get(&(scope.vendor(), scope.mode())).map_or(0, |position| position.1)
+        self.lock().changed(scope).1
     }
 
     /// The answer to `question` at `watermark`: kept, or read by waiting for `read`, which does
@@ -133,7 +143,7 @@ impl QueryCache {
     /// shared.
     fn slot(&self, key: &Key, position: Position) -> Option<Arc<OnceCell<Answer>>> {
         let mut state = self.lock();
-        let changed = state.changed.get(&(key.scope.vendor(), key.scope.mode())).copied().unwrap_or_default();
+        let changed = state.changed(&key.scope);
         let kept = state.entries.get(key).map(|entry| entry.read_to);
         let is_fresh = kept.is_some_and(|read_to| read_to == position || (read_to >= changed && position >= changed));
         if !is_fresh {
@@ -168,6 +178,20 @@ impl QueryCache {
 }
 
 impl State {
+    /// Up to where the scope may have changed.
+    fn changed(&self, scope: &TenantScope) -> Position {
+        let own = self.changed.get(&(scope.vendor(), scope.mode())).copied().unwrap_or_default();
+        own.max(self.partitions.get(&partition_of(scope.vendor())).copied().unwrap_or_default())
+    }
+
+    /// Remembers changes by partition only, which makes more answers look old, never an old one fresh.
+    fn fold_changes(&mut self) {
+        for ((vendor, _), position) in std::mem::take(&mut self.changed) {
+            let changed = self.partitions.entry(partition_of(vendor)).or_insert(position);
+            *changed = position.max(*changed);
+        }
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.order.remove(&entry.used_at);
@@ -293,6 +317,24 @@ mod tests {
             reader.cache.mark_changed(VendorId(vendor), Mode::Live, 1, 5);
             assert!(reader.cache.lock().changed.len() <= 3);
         }
-        assert_eq!(reader.ask("a", 10).await, 2, "forgetting a change forgets the answers too");
+        assert_eq!(reader.ask("a", 10).await, 1, "no change of its partition came later");
+        reader.cache.mark_changed(reader.scope.vendor(), reader.scope.mode(), 1, 12);
+        for vendor in 100..110 {
+            reader.cache.mark_changed(VendorId(vendor), Mode::Live, 1, 5);
+        }
+        assert_eq!(reader.ask("a", 12).await, 2, "its own change is remembered by its partition");
+        assert_eq!(reader.cache.last_change(&reader.scope), 12);
+    }
+
+    #[tokio::test]
+    async fn a_partition_that_moved_for_an_unknown_reason_ends_its_answers() {
+        let reader = reader(CacheLimits::default()).await;
+        let partition = partition_of(reader.scope.vendor());
+        assert_eq!(reader.ask("a", 10).await, 1);
+        reader.cache.mark_partition_changed(partition + 1, 1, 20);
+        assert_eq!(reader.ask("a", 20).await, 1, "another partition");
+        reader.cache.mark_partition_changed(partition, 1, 20);
+        assert_eq!(reader.ask("a", 20).await, 2);
+        assert_eq!(reader.cache.last_change(&reader.scope), 20);
     }
 }

@@ -5,6 +5,7 @@ use super::database::Database;
 use super::{ControlResult, VendorId};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Which rows a transaction may touch. SQLite takes the word of the statements for it; Postgres holds them to it.
@@ -55,6 +56,9 @@ pub(super) trait Backend: Send + Sync {
 
     /// Whether this process is the one whose relay may take decisions now. Asking keeps the right.
     fn may_relay(&self) -> impl Future<Output = ControlResult<bool>> + Send;
+
+    /// After this time every process knows what was changed here.
+    fn spread(&self) -> Duration;
 
     /// Makes sure that what was deleted cannot be read from the files, where the database lets us.
     fn overwrite_deleted(&self) -> impl Future<Output = ControlResult<()>> + Send;

@@ -71,6 +71,30 @@ async fn a_vendor_is_made_once() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_kept_by_writer_for_a_week() {
+    on_every_backend(async |store| {
+        let (acme, globex) = (vendor(&*store, "acme").await, vendor(&*store, "globex").await);
+        let day = |days: i64| Timestamp(NOW.0 + days * 86_400_000);
+        store.put_failures(acme, "e1", "one", "[1]", day(0)).await.unwrap();
+        store.put_failures(acme, "e1", "two", "[2]", day(1)).await.unwrap();
+        store.put_failures(acme, "e1", "one", "[3]", day(2)).await.unwrap();
+        store.put_failures(globex, "e2", "one", "[4]", day(2)).await.unwrap();
+        let own = scope(&*store, "acme").await;
+        let pair = |writer: &str, list: &str| (writer.to_owned(), list.to_owned());
+        assert_eq!(store.failures(&own, "e1").await.unwrap(), [pair("one", "[3]"), pair("two", "[2]")]);
+        assert_eq!(store.failures(&own, "e2").await.unwrap(), [], "another vendor's");
+        store.put_failures(acme, "e1", "three", "[5]", day(9)).await.unwrap();
+        assert_eq!(store.failures(&own, "e1").await.unwrap(), [pair("three", "[5]"), pair("one", "[3]")]);
+        let long = "x".repeat(300_000);
+        let words = store.put_failures(acme, "e1", "one", &long, NOW).await.unwrap_err().to_string();
+        assert!(words.starts_with("list: must have at most"), "{words}");
+        store.forget_vendor(acme, "test", NOW).await.unwrap();
+        assert!(store.failures(&own, "e1").await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_same_account_again_joins_its_connection() {
     on_every_backend(async |store| {
         let mut changed = store.changed();

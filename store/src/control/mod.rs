@@ -12,6 +12,7 @@ mod backend;
 mod connections;
 mod database;
 mod decide;
+mod failures;
 pub mod input;
 mod model;
 mod postgres_store;
@@ -155,6 +156,23 @@ pub trait ControlStore: Send + Sync {
     async fn pending_count(&self, vendor: VendorId) -> ControlResult<u64>;
     /// The log has acknowledged these (ids of [`OutboxDecision`]).
     async fn mark_sent(&self, ids: &[u64]) -> ControlResult<()>;
+    /// Keeps what a process refused of an endpoint: JSON without anything of the bodies, in the place of what this
+    /// writer wrote before. Forgotten after a week.
+    async fn put_failures(
+        &self,
+        vendor: VendorId,
+        endpoint: &str,
+        writer: &str,
+        list: &str,
+        now: Timestamp,
+    ) -> ControlResult<()>;
+    /// What every process refused of an endpoint of the scope's vendor: who wrote it, and what it wrote.
+    async fn failures(&self, scope: &TenantScope, endpoint: &str) -> ControlResult<Vec<(String, String)>>;
+    /// Whether this is the process that relays, of several: for what one of them must do and the others not. Asking
+    /// keeps the right for a while.
+    async fn leads(&self) -> ControlResult<bool>;
+    /// After this time every process knows what was changed here.
+    fn spread(&self) -> std::time::Duration;
     /// Resolves when decisions were written, in whichever process, since it last resolved.
     /// For one relay in each process.
     async fn decisions_pending(&self);

@@ -14,12 +14,20 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "0001_control",
-    sql: include_str!("../../../schemas/migrations/postgres/control/0001_control.sql"),
-    oldest_reader: 1,
-}];
+pub const POSTGRES_MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "0001_control",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0001_control.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 2,
+        name: "0002_failed_deliveries",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0002_failed_deliveries.sql"),
+        oldest_reader: 1,
+    },
+];
 
 /// How often a process looks whether another one changed something.
 const POLL: Duration = Duration::from_millis(500);
@@ -209,6 +217,11 @@ impl Backend for PostgresBackend {
             Ok(taken == 1)
         };
         self.write(Reach::Wiring, Tells::NOTHING, take).await
+    }
+
+    /// The others look, and then read.
+    fn spread(&self) -> Duration {
+        2 * POLL
     }
 
     /// The server keeps old versions of rows until it vacuums, and its log and backups for longer: what is deleted here

@@ -9,14 +9,22 @@ use crate::sqlite::{DEFAULT_PAGE_BYTES, Migration, Readers, open_writer};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "0001_control",
-    sql: include_str!("../../../schemas/migrations/control/0001_control.sql"),
-}];
+pub const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "0001_control",
+        sql: include_str!("../../../schemas/migrations/control/0001_control.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "0002_failed_deliveries",
+        sql: include_str!("../../../schemas/migrations/control/0002_failed_deliveries.sql"),
+    },
+];
 
 const READERS: usize = 4;
 
@@ -78,6 +86,11 @@ impl Backend for SqliteBackend {
     /// The file belongs to one process, and that has one relay.
     async fn may_relay(&self) -> ControlResult<bool> {
         Ok(true)
+    }
+
+    /// No other process has the file.
+    fn spread(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Moves the write-ahead log into the file and empties it: a destroyed key must not live on in it. Pages in the

@@ -134,6 +134,36 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         self.backend.signals().decisions_pending().await;
     }
 
+    async fn put_failures(
+        &self,
+        vendor: VendorId,
+        endpoint: &str,
+        writer: &str,
+        list: &str,
+        now: Timestamp,
+    ) -> ControlResult<()> {
+        if list.len() > failures::MAX_LIST_BYTES {
+            let message = format!("must have at most {} bytes, has {}", failures::MAX_LIST_BYTES, list.len());
+            return Err(ControlError::Invalid { field: "list".to_owned(), message });
+        }
+        let (endpoint, writer, list) = (endpoint.to_owned(), writer.to_owned(), list.to_owned());
+        let put = move |database: &dyn Database| failures::put(database, vendor, (&endpoint, &writer), &list, now);
+        self.backend.write(Reach::Tenant(vendor), Tells::NOTHING, put).await
+    }
+
+    async fn failures(&self, scope: &TenantScope, endpoint: &str) -> ControlResult<Vec<(String, String)>> {
+        let (vendor, endpoint) = (scope.vendor(), endpoint.to_owned());
+        self.backend.read(Reach::Tenant(vendor), move |database| failures::lists(database, vendor, &endpoint)).await
+    }
+
+    async fn leads(&self) -> ControlResult<bool> {
+        self.backend.may_relay().await
+    }
+
+    fn spread(&self) -> std::time::Duration {
+        self.backend.spread()
+    }
+
     async fn raise_sequence(&self, vendor: VendorId, seq: u64) -> ControlResult<()> {
         self.backend
             .write(Reach::Tenant(vendor), Tells::NOTHING, move |database| decide::raise_sequence(database, vendor, seq))

@@ -49,7 +49,8 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 14] = [
+const VENDOR_TABLES: [&str; 15] = [
+    "failed_deliveries",
     "api_keys",
     "adjustments",
     "campaigns",

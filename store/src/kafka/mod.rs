@@ -7,6 +7,7 @@
 
 mod context;
 pub mod live;
+pub mod membership;
 mod producer;
 mod reader;
 mod settings;
@@ -174,6 +175,9 @@ impl EventLog for KafkaLog {
     {
         Box::pin(self.appended.notified())
     }
+
+    /// Nothing is kept back: an append returns when the broker has the record.
+    async fn close(&self) {}
 }
 
 async fn blocking<T: Send + 'static>(

@@ -214,4 +214,9 @@ impl EventLog for SpooledLog {
     {
         self.inner.kafka.appended()
     }
+
+    /// Stops forwarding and closes the spool's file. What is left is forwarded after the next start.
+    async fn close(&self) {
+        self.shutdown().await;
+    }
 }

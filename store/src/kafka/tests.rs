@@ -5,7 +5,7 @@ use super::test_broker::TestTopics;
 use super::*;
 use crate::event_log::partition_of;
 use crate::fold_store::Visible;
-use crate::live::{LiveHub, LiveSignal};
+use crate::live::{Change, Heard, LiveHub, LiveSignal};
 use domain::ids::{AffiliateId, Mode, Timestamp};
 use rdkafka::admin::{AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -183,7 +183,7 @@ async fn every_listener_hears_what_became_visible() {
     for _ in 0..2 {
         let listener = LiveListener::open(&topics.settings).await.unwrap();
         let changed = Arc::clone(&heard_of);
-        let on_change = move |_: &LiveSignal| {
+        let on_change = move |_: Change<'_>| {
             changed.fetch_add(1, Ordering::Relaxed);
         };
         let hub = Arc::new(LiveHub::new([], Box::new(on_change)));
@@ -195,7 +195,7 @@ async fn every_listener_hears_what_became_visible() {
     let visible = Visible { next_offset: 8, at: Timestamp(77) };
     publisher.announce(vec![signal.clone()], &[(partition, visible)]);
     for (page, hub) in pages.iter_mut().zip(&hubs) {
-        assert_eq!(tokio::time::timeout(PATIENCE, page.recv()).await.unwrap().unwrap(), signal);
+        assert_eq!(tokio::time::timeout(PATIENCE, page.recv()).await.unwrap().unwrap(), Heard::Signal(signal.clone()));
         assert_eq!(hub.visible(partition), visible);
     }
     assert_eq!(heard_of.load(Ordering::Relaxed), 2, "caches were told");

@@ -1,0 +1,65 @@
+//! The fold of a process: what of it the other parts share.
+
+use crate::base::Base;
+use crate::ledger_stores::LedgerStores;
+use domain::ids::Timestamp;
+use processor::Owned;
+use processor::audit::Audit;
+use processor::worker::Alarms;
+use std::sync::Arc;
+use store::kafka::live::LivePublisher;
+use store::kafka::membership::{Assignment, Membership};
+use store::live::Announce;
+use tokio::sync::Notify;
+
+/// What sink, worker, look-ups and audit share.
+pub struct Folding {
+    /// Where they write.
+    pub stores: LedgerStores,
+    /// The partitions that are this process's.
+    pub owned: Owned,
+    /// Its place in the group that shares them, if there are others.
+    pub membership: Option<Arc<Membership>>,
+    /// Who is told what became visible.
+    pub live: Arc<dyn Announce>,
+    /// Partitions that stopped.
+    pub alarms: Arc<Alarms>,
+    /// Checks the books and measures.
+    pub audit: Arc<Audit>,
+    /// Woken after every commit of the fold.
+    pub committed: Arc<Notify>,
+    /// Woken when there are new questions.
+    pub asked: Arc<Notify>,
+}
+
+impl Folding {
+    /// Joins the group, if the log is shared. `pages` are those of this process.
+    pub fn open(base: &Base, stores: &LedgerStores, pages: Option<Arc<dyn Announce>>) -> anyhow::Result<Folding> {
+        let (owned, membership, live): (Owned, _, Arc<dyn Announce>) = match (&base.kafka, pages) {
+            (Some(kafka), _) => {
+                let member = Arc::new(Membership::join(kafka, &base.config.kafka.group, Assignment::default())?);
+                (member.owned(), Some(member), Arc::new(LivePublisher::open(kafka)?))
+            }
+            (None, Some(pages)) => (processor::owns_everything(), None, pages),
+            (None, None) => anyhow::bail!("a fold whose log is a file has pages in the same process"),
+        };
+        let audit = Audit {
+            store: stores.fold.clone(),
+            log: base.log.clone(),
+            partitions: owned.clone(),
+            clock: base.clock.clone(),
+            differences: Arc::default(),
+            measured_at: tokio::sync::Mutex::new(Timestamp(0)),
+        };
+        Ok(Folding {
+            stores: stores.clone(),
+            owned,
+            membership,
+            live,
+            alarms: Arc::default(),
+            audit: Arc::new(audit),
+            committed: Arc::default(),
+            asked: Arc::default(),
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! The two stores of the ledger: the fold's own, and the warehouse that shows it.
+
+use crate::base::{Base, Role, blocking};
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+use crate::{embedded_engine, outside};
+use anyhow::Context;
+use domain::ids::PARTITIONS;
+use engine::Engine;
+use processor::continuity::check_continuity;
+use std::sync::Arc;
+use std::time::Duration;
+use store::fold_store::{FoldStore, PostgresFoldStore, SqliteFoldStore};
+use store::postgres::PostgresPool;
+use store::warehouse::{Warehouse, WarehouseConfig};
+
+/// The longest an insert may take before its result is called unknown.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where lines are made and where they are read.
+#[derive(Clone)]
+pub struct LedgerStores {
+    /// The fold store.
+    pub fold: Arc<dyn FoldStore>,
+    /// The warehouse.
+    pub warehouse: Warehouse,
+}
+
+impl LedgerStores {
+    /// Opens both. The embedded engine, if one was started, is the caller's to shut down last.
+    pub async fn open(base: &Base) -> anyhow::Result<(LedgerStores, Option<Engine>)> {
+        let fold = open_fold(&base.config, base.role, &base.folder).await?;
+        if base.kafka.is_none() {
+            let partitions: Vec<u16> = (0..PARTITIONS).collect();
+            check_continuity(base.log.as_ref(), fold.as_ref(), &partitions).await?;
+        }
+        let (engine, warehouse) = open_warehouse(&base.config, &base.folder).await?;
+        let stores = LedgerStores { fold, warehouse };
+        if base.role == Role::All {
+            stores.raise_sequences(base).await?;
+            stores.warehouse.migrate().await.context("the warehouse's tables could not be made")?;
+            stores.refuse_emptied_warehouse().await?;
+        }
+        Ok((stores, engine))
+    }
+
+    /// A control store from an older backup must not give out numbers that the log has.
+    async fn raise_sequences(&self, base: &Base) -> anyhow::Result<()> {
+        let fold = self.fold.clone();
+        for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
+            base.control.raise_sequence(vendor, seq).await?;
+        }
+        Ok(())
+    }
+
+    /// A warehouse that was taken away would show empty figures as if they were true.
+    async fn refuse_emptied_warehouse(&self) -> anyhow::Result<()> {
+        let fold = self.fold.clone();
+        let has_lines = blocking(move || -> anyhow::Result<bool> {
+            let mut projected = false;
+            for partition in 0..PARTITIONS {
+                projected |= fold.visible(partition)?.next_offset > 0;
+            }
+            // With something still in the outbox nothing may have been inserted yet: that is no loss.
+            Ok(projected && fold.outbox_len()? == 0 && fold.has_booked()?)
+        })
+        .await?;
+        anyhow::ensure!(
+            !has_lines || self.warehouse.has_purchases().await?,
+            "the warehouse is empty, but fold.db says that purchases were written to it. Bring the warehouse folder back from the same \
+             backup, or move fold.db away too: both are built again from the log"
+        );
+        Ok(())
+    }
+}
+
+async fn open_fold(config: &Config, role: Role, folder: &DataFolder) -> anyhow::Result<Arc<dyn FoldStore>> {
+    let Some(settings) = outside::fold_settings(config, role) else {
+        return Ok(Arc::new(SqliteFoldStore::open(&folder.fold())?));
+    };
+    let opened = blocking(move || -> anyhow::Result<PostgresFoldStore> {
+        Ok(PostgresFoldStore::attach(PostgresPool::connect(settings)?)?)
+    });
+    Ok(Arc::new(opened.await.context(outside::MIGRATE_FIRST)?))
+}
+
+/// The warehouse as configured: the engine of this process, or one at an address.
+pub async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
+    let mut target = outside::warehouse_settings(config, INSERT_TIMEOUT);
+    if !config.warehouse.embedded {
+        return Ok((None, Warehouse::new(target)));
+    }
+    let started = embedded_engine::start(config, folder, embedded_engine::own_use()?).await?;
+    target = WarehouseConfig {
+        url: started.url().to_owned(),
+        key: started.key().to_owned(),
+        user: "default".to_owned(),
+        database: started.database().to_owned(),
+        ..target
+    };
+    Ok((Some(started), Warehouse::new(target)))
+}

@@ -1,0 +1,58 @@
+//! `affilitrack migrate`: makes and checks what the roles share, before they start.
+
+use crate::base::{Role, blocking, refuse_missing_settings};
+use crate::config::Config;
+use crate::outside;
+use anyhow::Context;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::control::{ControlStore, POSTGRES_MIGRATIONS, PostgresControlStore};
+use store::fold_store::{FoldStore, PostgresFoldStore};
+use store::postgres::{PostgresPool, PostgresSettings};
+use store::secrets::{MasterKeys, system_random};
+use store::warehouse::Warehouse;
+
+/// How long one statement of a migration may take.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Topics, tables of both stores, tables of the warehouse. What exists is checked; nothing is removed.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    crate::run::start_telemetry(&config)?;
+    refuse_missing_settings(&config, Role::Serve)?;
+    let kafka = outside::kafka_settings(&config, Role::Serve).context("kafka.brokers")?;
+    store::kafka::migrate(&kafka).await?;
+    println!("Kafka: topics {} and {} are as they must be", kafka.events_topic, kafka.live_topic);
+    let patient = |settings: Option<PostgresSettings>| {
+        settings.map(|settings| PostgresSettings { statement_timeout: STATEMENT_LIMIT, ..settings })
+    };
+    let control = patient(outside::control_settings(&config, Role::Serve)).context("postgres.url")?;
+    let fold = patient(outside::fold_settings(&config, Role::Serve)).context("postgres.url")?;
+    let (control, fold) = blocking(move || -> anyhow::Result<(Arc<PostgresPool>, PostgresFoldStore)> {
+        let control = PostgresPool::connect(control)?;
+        store::postgres::migrate(&control, &POSTGRES_MIGRATIONS)?;
+        Ok((control, PostgresFoldStore::open(PostgresPool::connect(fold)?)?))
+    })
+    .await
+    .context("Postgres")?;
+    raise_sequences(control, fold).await?;
+    println!("Postgres: schemas {} and {} are up to date", outside::CONTROL_SCHEMA, outside::FOLD_SCHEMA);
+    let warehouse = Warehouse::new(outside::warehouse_settings(&config, STATEMENT_LIMIT));
+    let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
+    println!("Warehouse: tables are up to date (version {version})");
+    Ok(())
+}
+
+/// A control store from an older backup must not give out numbers that the log has.
+async fn raise_sequences(control: Arc<PostgresPool>, fold: PostgresFoldStore) -> anyhow::Result<()> {
+    // Nothing is sealed or opened here, so it needs no key that lasts.
+    let random = system_random();
+    let mut key = [0_u8; 32];
+    random(&mut key).context("randomness")?;
+    let keys = MasterKeys::load(Some(&hex::encode(key)), Path::new(""), random.as_ref())?;
+    let control = PostgresControlStore::open(control, keys, random).await?;
+    for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
+        control.raise_sequence(vendor, seq).await?;
+    }
+    Ok(())
+}

@@ -7,6 +7,7 @@ use engine::{Engine, EngineConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use store::secrets::system_random;
 
 /// Where an engine listens and what it asks of who comes.
 pub struct Door {
@@ -19,7 +20,7 @@ pub struct Door {
 /// A door for this process alone: a free port of this machine, and a key that nobody is told.
 pub fn own_use() -> anyhow::Result<Door> {
     let mut key = [0_u8; 24];
-    getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness for the engine's key: {error}"))?;
+    system_random()(&mut key).map_err(|error| anyhow::anyhow!("no randomness for the engine's key: {error}"))?;
     Ok(Door { listen: ([127, 0, 0, 1], 0).into(), key: hex::encode(key) })
 }
 

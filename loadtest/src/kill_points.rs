@@ -142,6 +142,8 @@ impl Run<'_> {
     ) -> Result<(Product, bool)> {
         let target = Target { http: Http::default(), socket: product.socket(), url: product.url().to_owned() };
         let live = Arc::new(open_vendors(&target, &plan).await?);
+        // With something left to fold, the next start could reach its point before it answers.
+        settle(&live, SETTLE_LIMIT).await?;
         product.kill().await?;
         let environment = vec![("AFFILITRACK_TEST_CRASH_AT".to_owned(), format!("{point}:{pass}"))];
         product = Product::start(&StartOptions { environment, ..self.start.clone() }).await?;

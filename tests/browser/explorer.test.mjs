@@ -85,7 +85,8 @@ step('the back button brings each earlier view back, form included', async () =>
   assert.equal(await page.getByLabel('Code', { exact: true }).inputValue(), '')
   await page.goBack()
   await untilFiltered({ outcome: 'credited' })
-  assert.equal(await page.getByLabel('Affiliate').inputValue(), '')
+  await until(() => page.getByLabel('Affiliate').inputValue(), (text) => text === '', 'the affiliate of the earlier view')
+  await until(() => rows().count(), (count) => count === 50, 'the first page of credited purchases')
 })
 
 step('first sales with a code only are the 47 redemptions', async () => {

@@ -9,6 +9,13 @@ export function startFilters() {
     const filtered = [...body.keys()].some((name) => name !== "mode");
     document.getElementById("filters-clear").hidden = !filtered;
   });
+  form.addEventListener("htmx:before:request", (event) => {
+    event.detail.ctx.askedAt = location.href;
+  });
+  // Somebody went back meanwhile: an answer for the view that was left would go into the history once more.
+  form.addEventListener("htmx:before:response", (event) => {
+    if (event.detail.ctx.askedAt !== location.href) event.preventDefault();
+  });
   // Enter in a field is a change and a submit: both lead to one address, which goes into the history once.
   document.addEventListener("htmx:before:history:update", (event) => {
     const { path } = event.detail.history;

@@ -229,6 +229,10 @@ pub struct CorpusArgs {
     /// Only the event or scenario with this name.
     #[arg(long, value_name = "NAME")]
     pub only: Option<String>,
+    /// Two of each role in processes of their own, on the services that `make services` starts and that the
+    /// environment names, instead of one process.
+    #[arg(long)]
+    pub cluster: bool,
 }
 
 /// `affilitrack check-config`

@@ -3,8 +3,8 @@
 
 mod events;
 
-use crate::reading::Reading;
 use crate::in_log::wait_until_known;
+use crate::reading::Reading;
 use anyhow::Context;
 use domain::ids::{Mode, Provider, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};

@@ -36,7 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     .await
     .context("Postgres")?;
     raise_sequences(control, fold).await?;
-    println!("Postgres: schemas {} and {} are up to date", outside::CONTROL_SCHEMA, outside::FOLD_SCHEMA);
+    println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
     let warehouse = Warehouse::new(outside::warehouse_settings(&config, STATEMENT_LIMIT));
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");

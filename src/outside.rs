@@ -9,10 +9,6 @@ use store::warehouse::WarehouseConfig;
 
 /// Said when topics or tables are not as they must be.
 pub const MIGRATE_FIRST: &str = "topics and tables must be made first: affilitrack migrate";
-/// Schema of the control store.
-pub const CONTROL_SCHEMA: &str = "at_control";
-/// Schema of the fold store.
-pub const FOLD_SCHEMA: &str = "at_fold";
 
 /// How Kafka is reached; none when the log is in the data folder.
 pub fn kafka_settings(config: &Config, role: Role) -> Option<KafkaSettings> {
@@ -30,15 +26,15 @@ pub fn kafka_settings(config: &Config, role: Role) -> Option<KafkaSettings> {
 
 /// How the control store's schema is reached; none when it is a file.
 pub fn control_settings(config: &Config, role: Role) -> Option<PostgresSettings> {
-    postgres_settings(config, role, CONTROL_SCHEMA)
+    postgres_settings(config, role, "control")
 }
 
 /// How the fold store's schema is reached; none when it is a file.
 pub fn fold_settings(config: &Config, role: Role) -> Option<PostgresSettings> {
-    postgres_settings(config, role, FOLD_SCHEMA)
+    postgres_settings(config, role, "fold")
 }
 
-fn postgres_settings(config: &Config, role: Role, schema: &str) -> Option<PostgresSettings> {
+fn postgres_settings(config: &Config, role: Role, store: &str) -> Option<PostgresSettings> {
     let settings = &config.postgres;
     (!settings.url.is_empty()).then(|| PostgresSettings {
         pool_size: settings.connections,
@@ -46,7 +42,7 @@ fn postgres_settings(config: &Config, role: Role, schema: &str) -> Option<Postgr
         connect_timeout: Duration::from_secs(settings.connect_timeout_s),
         wait_timeout: Duration::from_secs(settings.connect_timeout_s),
         application_name: format!("affilitrack {}", role.name()),
-        ..PostgresSettings::new(settings.url.expose(), schema)
+        ..PostgresSettings::new(settings.url.expose(), &format!("{}_{store}", settings.schema))
     })
 }
 

@@ -2,8 +2,8 @@
 
 mod failures;
 
-use crate::reading::Reading;
 use crate::in_log::wait_until_known;
+use crate::reading::Reading;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
 use api::services::ReportError;

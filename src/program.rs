@@ -94,6 +94,7 @@ fn run_corpus(arguments: CorpusArgs) -> anyhow::Result<ExitCode> {
         shuffles: u32::try_from(arguments.seeds)?,
         only: arguments.only,
         binary: std::env::current_exe()?,
+        cluster: arguments.cluster,
         keep: false,
     };
     let summary = corpus::run(options, &mut std::io::stdout())?;

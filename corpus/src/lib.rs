@@ -12,11 +12,14 @@
 
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod compare;
 pub mod folder;
 pub mod product;
 pub mod provider;
+pub mod proxy;
 pub mod runner;
+pub mod running;
 pub mod shuffle;
 pub mod sign;
 pub mod vendor;
@@ -24,11 +27,13 @@ pub mod vendor;
 #[cfg(test)]
 mod stub;
 
-use crate::product::{Product, ProductError, StartOptions};
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::product::{Product, StartOptions};
 use crate::provider::ProviderServer;
+use crate::running::{Running, RunningError};
 use crate::vendor::Surroundings;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use runner::Summary;
@@ -46,6 +51,8 @@ pub struct CorpusOptions {
     pub only: Option<String>,
     /// The product's binary.
     pub binary: PathBuf,
+    /// Two of each role on the services that the environment names, instead of one process.
+    pub cluster: bool,
     /// Keep the instance's data folder and say where it is.
     pub keep: bool,
 }
@@ -58,7 +65,7 @@ pub enum CorpusError {
     Folder(#[from] folder::FolderError),
     /// The instance could not be started or ended by itself.
     #[error(transparent)]
-    Product(#[from] ProductError),
+    Product(#[from] RunningError),
     /// `only` names nothing.
     #[error("no event file and no scenario is named `{only}` or contains it; the scenarios are: {scenarios}")]
     NothingNamed {
@@ -87,20 +94,13 @@ pub async fn run_async(options: CorpusOptions, out: &mut (dyn Write + Send)) -> 
     let jobs = jobs_of(&corpus, &options)?;
     writeln!(out, "{} events, {} scenarios, {} runs", corpus.events.len(), corpus.scenarios.len(), jobs.len())?;
     let directory = tempfile::Builder::new().prefix("affilitrack-corpus-").tempdir()?;
-    let start = StartOptions {
-        binary: options.binary.clone(),
-        data_dir: directory.path().join("data"),
-        port: 0,
-        log_file: directory.path().join("product.log"),
-        environment: Vec::new(),
-    };
-    let mut product = Product::start(&start).await?;
+    let mut product = start(&options, directory.path()).await?;
     writeln!(out, "a temporary instance listens on {}", product.url())?;
     let providers = ProviderServer::start(&corpus.answers).await?;
     let around = Arc::new(Surroundings {
         http: client::Http::default(),
         socket: product.socket(),
-        url: product.url().to_owned(),
+        url: product.url(),
         providers,
         catalogue: corpus.catalogue.clone(),
     });
@@ -119,6 +119,24 @@ pub async fn run_async(options: CorpusOptions, out: &mut (dyn Write + Send)) -> 
     }
     print_summary(&around.providers.unanswered(), summary, out)?;
     Ok(summary)
+}
+
+async fn start(options: &CorpusOptions, folder: &Path) -> Result<Running, RunningError> {
+    let (binary, environment) = (options.binary.clone(), Vec::new());
+    if options.cluster {
+        let folder = folder.to_owned();
+        let cluster = Cluster::start(&ClusterOptions { binary, folder, copies: 2, environment }).await?;
+        return Ok(Running::Cluster(cluster));
+    }
+    let start = StartOptions {
+        binary,
+        command: "run",
+        data_dir: folder.join("data"),
+        port: 0,
+        log_file: folder.join("product.log"),
+        environment,
+    };
+    Ok(Running::One(Box::new(Product::start(&start).await?)))
 }
 
 fn jobs_of(corpus: &folder::Corpus, options: &CorpusOptions) -> Result<Vec<runner::Job>, CorpusError> {

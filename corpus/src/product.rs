@@ -1,6 +1,8 @@
 //! Starts, watches and ends one instance of the product, from outside.
 
-use crate::client::LocalSocket;
+use crate::client::{Http, LocalSocket};
+use bytes::Bytes;
+use hyper::Method;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -36,10 +38,10 @@ pub enum ProductError {
         log: String,
     },
     /// It runs but does not answer.
-    #[error("the product did not answer on {} within {} seconds; the end of its log:\n{log}", socket.display(), START_LIMIT.as_secs())]
+    #[error("the product did not answer on {at} within {} seconds; the end of its log:\n{log}", START_LIMIT.as_secs())]
     Silent {
-        /// The local socket.
-        socket: PathBuf,
+        /// Its local socket or address.
+        at: String,
         /// Last lines of its output.
         log: String,
     },
@@ -53,6 +55,8 @@ pub enum ProductError {
 pub struct StartOptions {
     /// The program.
     pub binary: PathBuf,
+    /// Its command: `run`, or a role.
+    pub command: &'static str,
     /// Its data folder.
     pub data_dir: PathBuf,
     /// Its port; 0 = any free one.
@@ -73,11 +77,11 @@ pub struct Product {
 }
 
 impl Product {
-    /// Starts `{binary} run` in a process group of its own and waits until it answers.
+    /// Starts the command in a process group of its own and waits until it answers.
     pub async fn start(options: &StartOptions) -> Result<Product, ProductError> {
         let output = open_log(&options.log_file)?;
         let child = Command::new(&options.binary)
-            .arg("run")
+            .arg(options.command)
             .env("DATA_DIR", &options.data_dir)
             .env("PORT", options.port.to_string())
             .env("AFFILITRACK_DEMO", "off")
@@ -94,7 +98,10 @@ impl Product {
             .map_err(|source| ProductError::NotStarted { binary: options.binary.clone(), source })?;
         let socket = options.data_dir.join("affilitrack.sock");
         let mut product = Product { child, log_file: options.log_file.clone(), socket, url: String::new() };
-        product.url = product.wait_for_url().await?;
+        product.url = match options.command {
+            "run" | "serve" => product.wait_for_url().await?,
+            _ => product.wait_until_ready(options.port).await?,
+        };
         Ok(product)
     }
 
@@ -135,6 +142,16 @@ impl Product {
         Ok(false)
     }
 
+    /// SIGSTOP: it stands still, as a machine that is paused.
+    pub async fn freeze(&self) -> Result<(), ProductError> {
+        self.signal("STOP").await
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub async fn thaw(&self) -> Result<(), ProductError> {
+        self.signal("CONT").await
+    }
+
     /// SIGTERM, without waiting for the end.
     pub async fn ask_to_stop(&self) -> Result<(), ProductError> {
         self.signal("TERM").await
@@ -159,6 +176,24 @@ impl Product {
         Ok(())
     }
 
+    /// A role without pages has no local socket; it says over HTTP that it is ready.
+    async fn wait_until_ready(&mut self, port: u16) -> Result<String, ProductError> {
+        let url = format!("http://127.0.0.1:{port}");
+        let deadline = Instant::now() + START_LIMIT;
+        let http = Http::default();
+        loop {
+            self.check_running()?;
+            let reply = http.send(Method::GET, &format!("{url}/readyz"), &[], Bytes::new()).await;
+            if reply.is_ok_and(|reply| reply.status == 200) {
+                return Ok(url);
+            }
+            if Instant::now() >= deadline {
+                return Err(ProductError::Silent { at: url, log: self.log_tail() });
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
     async fn wait_for_url(&mut self) -> Result<String, ProductError> {
         let deadline = Instant::now() + START_LIMIT;
         let socket = self.socket();
@@ -171,7 +206,7 @@ impl Product {
                 return Ok(url.trim_end_matches('/').to_owned());
             }
             if Instant::now() >= deadline {
-                return Err(ProductError::Silent { socket: self.socket.clone(), log: self.log_tail() });
+                return Err(ProductError::Silent { at: self.socket.display().to_string(), log: self.log_tail() });
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
@@ -189,6 +224,7 @@ mod tests {
     fn options(binary: &Path, folder: &Path) -> StartOptions {
         StartOptions {
             binary: binary.to_owned(),
+            command: "run",
             data_dir: folder.join("data"),
             port: 0,
             log_file: folder.join("product.log"),

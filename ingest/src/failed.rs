@@ -145,7 +145,11 @@ mod tests {
         let list = FailedList::default();
         for at in 0..=KEPT_PER_ENDPOINT as i64 {
             let (reason, body_sha256) = (String::new(), String::new());
-            list.add(VendorId(1), "e1", FailedDelivery { at: Timestamp(at), kind: FailureKind::TooOld, reason, body_sha256 });
+            list.add(
+                VendorId(1),
+                "e1",
+                FailedDelivery { at: Timestamp(at), kind: FailureKind::TooOld, reason, body_sha256 },
+            );
         }
         let kept = list.of("e1");
         assert_eq!(kept.len(), KEPT_PER_ENDPOINT);

@@ -48,6 +48,7 @@ pub async fn kill_test(options: &KillOptions, out: &mut (dyn Write + Send)) -> R
     let directory = tempfile::Builder::new().prefix("affilitrack-kill-").tempdir()?;
     let start = StartOptions {
         binary: options.binary.clone(),
+        command: "run",
         data_dir: directory.path().join("data"),
         port: free_port()?,
         log_file: directory.path().join("product.log"),

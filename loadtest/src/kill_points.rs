@@ -77,6 +77,7 @@ pub async fn kill_at_points(options: &PointOptions, out: &mut (dyn Write + Send)
     let directory = tempfile::Builder::new().prefix("affilitrack-points-").tempdir()?;
     let start = StartOptions {
         binary: options.binary.clone(),
+        command: "run",
         data_dir: directory.path().join("data"),
         port: free_port()?,
         log_file: directory.path().join("product.log"),

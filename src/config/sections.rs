@@ -219,6 +219,8 @@ impl Default for Kafka {
 pub struct Postgres {
     /// `postgresql://user:password@host:port/database`; empty = SQLite files in the data folder.
     pub url: Secret,
+    /// Beginning of the names of its schemas: `at` makes `at_control` and `at_fold`.
+    pub schema: String,
     /// Connections of one process at most.
     pub connections: usize,
     /// How long one statement may take, in seconds.
@@ -229,7 +231,13 @@ pub struct Postgres {
 
 impl Default for Postgres {
     fn default() -> Postgres {
-        Postgres { url: Secret::default(), connections: 8, statement_timeout_s: 30, connect_timeout_s: 5 }
+        Postgres {
+            url: Secret::default(),
+            schema: "at".to_owned(),
+            connections: 8,
+            statement_timeout_s: 30,
+            connect_timeout_s: 5,
+        }
     }
 }
 

@@ -208,6 +208,15 @@ fn check_postgres(config: &Config, problems: &mut Problems) {
         let message = "must look like postgresql://user:password@host:5432/database, or be empty";
         problems.add("postgres.url", "", message);
     }
+    let schema = &config.postgres.schema;
+    let is_name = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_';
+    if !schema.starts_with(|first: char| first.is_ascii_lowercase())
+        || schema.len() > 32
+        || !schema.chars().all(is_name)
+    {
+        let message = format!("must be small letters, digits and _, a letter first, at most 32, got {schema:?}");
+        problems.add("postgres.schema", "", message);
+    }
 }
 
 /// Roles that share nothing but outside parts must be told where these are.

@@ -55,6 +55,7 @@ impl Instance {
     pub async fn start_at(folder: TempDir, data_dir: PathBuf, environment: &[(&str, &str)]) -> Instance {
         let options = StartOptions {
             binary: binary(),
+            command: "run",
             data_dir,
             port: 0,
             log_file: folder.path().join("output.log"),

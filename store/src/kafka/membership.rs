@@ -167,7 +167,10 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    async fn until(owned: &mut watch::Receiver<BTreeSet<u16>>, right: impl FnMut(&BTreeSet<u16>) -> bool) -> BTreeSet<u16> {
+    async fn until(
+        owned: &mut watch::Receiver<BTreeSet<u16>>,
+        right: impl FnMut(&BTreeSet<u16>) -> bool,
+    ) -> BTreeSet<u16> {
         let reached = tokio::time::timeout(PATIENCE, owned.wait_for(right)).await;
         reached.expect("in time").expect("the member lives").clone()
     }

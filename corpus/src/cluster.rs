@@ -1,0 +1,232 @@
+//! Several processes of the product on real outside parts, behind one address: two of each role, unless told otherwise.
+
+use crate::client::LocalSocket;
+use crate::product::{Product, ProductError, StartOptions};
+use crate::proxy::Proxy;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+/// Where the outside parts are, by the names that the product itself reads.
+const SERVICES: [&str; 4] = [
+    "AFFILITRACK_KAFKA_BROKERS",
+    "AFFILITRACK_POSTGRES_URL",
+    "AFFILITRACK_WAREHOUSE_URL",
+    "AFFILITRACK_WAREHOUSE_PASSWORD",
+];
+
+/// What went wrong with the processes together.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Nobody said where the outside parts are.
+    #[error("{0} is not set: start the services with `make services`, then: eval \"$(scripts/services.sh settings)\"")]
+    NoServices(&'static str),
+    /// `migrate` failed.
+    #[error("`{} migrate` failed ({status}):\n{output}", binary.display())]
+    NotMigrated {
+        /// Which program.
+        binary: PathBuf,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        output: String,
+    },
+    /// One of them.
+    #[error("{name}: {source}")]
+    Member {
+        /// Which.
+        name: String,
+        /// What was wrong.
+        source: ProductError,
+    },
+    /// A port, a folder.
+    #[error("the processes cannot be started: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// What the processes have in common.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// The program.
+    pub binary: PathBuf,
+    /// Folder for their data folders and logs.
+    pub folder: PathBuf,
+    /// How many of each role.
+    pub copies: usize,
+    /// Environment variables for all, such as another address of an outside part.
+    pub environment: Vec<(String, String)>,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Member {
+    /// Its role and number, for example `process-2`.
+    pub name: String,
+    options: StartOptions,
+    product: Option<Product>,
+}
+
+/// Running processes. Dropping them kills them.
+#[derive(Debug)]
+pub struct Cluster {
+    members: Vec<Member>,
+    proxy: Proxy,
+}
+
+impl Cluster {
+    /// Makes topics, schemas and tables that nobody else has, starts every process, and waits until all are ready.
+    ///
+    /// # Errors
+    /// When no services are named, `migrate` fails, or a process does not get ready.
+    pub async fn start(options: &ClusterOptions) -> Result<Cluster, ClusterError> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        let public_url = format!("http://{}", listener.local_addr()?);
+        let mut environment = services()?;
+        environment.extend(own_names(&options.folder));
+        environment.push(("AFFILITRACK_SERVER_PUBLIC_URL".to_owned(), public_url));
+        environment.push(("AFFILITRACK_SERVER_TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned()));
+        environment.extend(options.environment.iter().cloned());
+        migrate(&options.binary, &options.folder, &environment).await?;
+        let mut members = Vec::new();
+        for command in ["ingest", "process", "serve"] {
+            for number in 1..=options.copies {
+                let name = format!("{command}-{number}");
+                let start = StartOptions {
+                    binary: options.binary.clone(),
+                    command,
+                    data_dir: options.folder.join(&name),
+                    port: free_port()?,
+                    log_file: options.folder.join(format!("{name}.log")),
+                    environment: environment.clone(),
+                };
+                members.push(Member { name, options: start, product: None });
+            }
+        }
+        for member in &mut members {
+            member.start().await?;
+        }
+        let ports = |command: &str| {
+            let of_role = members.iter().filter(|member| member.options.command == command);
+            of_role.map(|member| member.options.port).collect::<Vec<u16>>()
+        };
+        let proxy = Proxy::start(listener, ports("ingest"), ports("serve"))?;
+        Ok(Cluster { members, proxy })
+    }
+
+    /// The address of all of them together.
+    pub fn url(&self) -> String {
+        self.proxy.url()
+    }
+
+    /// The local control socket of the first process that shows pages.
+    pub fn socket(&self) -> LocalSocket {
+        let serve = self.members.iter().find(|member| member.options.command == "serve");
+        LocalSocket::new(&serve.map(|member| member.options.data_dir.join("affilitrack.sock")).unwrap_or_default())
+    }
+
+    /// The processes, in the order of their start.
+    pub fn members(&mut self) -> &mut [Member] {
+        &mut self.members
+    }
+
+    /// An error with the end of its log if one has ended by itself.
+    pub fn check_running(&mut self) -> Result<(), ClusterError> {
+        for Member { name, product, .. } in &mut self.members {
+            if let Some(product) = product {
+                product.check_running().map_err(|source| ClusterError::Member { name: name.clone(), source })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// SIGTERM for all. Says whether every one ended in order.
+    pub async fn stop(self) -> Result<bool, ClusterError> {
+        let mut in_order = true;
+        for Member { name, product, .. } in self.members {
+            if let Some(product) = product {
+                in_order &= product.stop().await.map_err(|source| ClusterError::Member { name, source })?;
+            }
+        }
+        Ok(in_order)
+    }
+}
+
+impl Member {
+    /// The command it runs.
+    pub fn command(&self) -> &'static str {
+        self.options.command
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.options.port
+    }
+
+    /// The process, unless it was killed.
+    pub fn product(&mut self) -> Option<&mut Product> {
+        self.product.as_mut()
+    }
+
+    /// SIGKILL, unless it was killed already.
+    pub async fn kill(&mut self) -> Result<(), ClusterError> {
+        match self.product.take() {
+            Some(mut product) => product.kill().await.map_err(|source| self.failed(source)),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts it again on its data folder and port, and waits until it is ready.
+    pub async fn start(&mut self) -> Result<(), ClusterError> {
+        self.product = Some(Product::start(&self.options).await.map_err(|source| self.failed(source))?);
+        Ok(())
+    }
+
+    fn failed(&self, source: ProductError) -> ClusterError {
+        ClusterError::Member { name: self.name.clone(), source }
+    }
+}
+
+fn services() -> Result<Vec<(String, String)>, ClusterError> {
+    let mut environment = vec![("AFFILITRACK_WAREHOUSE_EMBEDDED".to_owned(), "off".to_owned())];
+    for name in SERVICES {
+        let value = std::env::var(name).map_err(|_| ClusterError::NoServices(name))?;
+        environment.push((name.to_owned(), value));
+    }
+    Ok(environment)
+}
+
+/// Names on the outside parts that nobody else uses, out of the folder's random name.
+fn own_names(folder: &Path) -> Vec<(String, String)> {
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(folder.as_os_str().as_encoded_bytes());
+    let name = format!("t{}", hex::encode(&digest[..6]));
+    let pairs = [
+        ("AFFILITRACK_KAFKA_TOPIC", format!("{name}.events")),
+        ("AFFILITRACK_KAFKA_LIVE_TOPIC", format!("{name}.live")),
+        ("AFFILITRACK_KAFKA_GROUP", name.clone()),
+        ("AFFILITRACK_POSTGRES_SCHEMA", name.clone()),
+        ("AFFILITRACK_WAREHOUSE_DATABASE", name),
+        ("AFFILITRACK_MASTER_KEY", hex::encode(digest)),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+async fn migrate(binary: &Path, folder: &Path, environment: &[(String, String)]) -> Result<(), ClusterError> {
+    let output = Command::new(binary)
+        .arg("migrate")
+        .env("DATA_DIR", folder.join("migrate"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let output_text = String::from_utf8_lossy(&said).into_owned();
+    Err(ClusterError::NotMigrated { binary: binary.to_owned(), status: output.status, output: output_text })
+}
+
+/// A port that was free a moment ago; the same one is needed at every start.
+pub fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}

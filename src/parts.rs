@@ -181,7 +181,7 @@ async fn watch_spool(spool: &SpooledLog, clock: api::services::Clock, stop: Canc
         let status = spool.status();
         metrics::set(Metric::SpoolBytes, [], status.bytes as f64);
         let age_ms = status.oldest.map_or(0, |Timestamp(oldest)| ((clock)().0 - oldest).max(0));
-        metrics::set(Metric::SpoolOldestSeconds, [], age_ms as f64 / 1_000.0);
+        metrics::set(Metric::SpoolOldestSeconds, [], Duration::from_millis(age_ms as u64).as_secs_f64());
         tokio::select! {
             () = tokio::time::sleep(SPOOL_GAUGES) => {}
             () = stop.cancelled() => {}

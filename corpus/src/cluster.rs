@@ -186,6 +186,7 @@ impl Member {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the environment names the services here as it does for the product")]
 fn services() -> Result<Vec<(String, String)>, ClusterError> {
     let mut environment = vec![("AFFILITRACK_WAREHOUSE_EMBEDDED".to_owned(), "off".to_owned())];
     for name in SERVICES {

@@ -15,7 +15,6 @@
 use axum::serve::ListenerExt;
 use domain::ids::{ConnectionId, Provider, Timestamp, VendorId};
 use ingest::directory::{Endpoint, EndpointDirectory, HashKey};
-use ingest::failed::FailedList;
 use ingest::limits::{LimitSettings, Limits};
 use ingest::minimise::Minimiser;
 use ingest::receive::{Clock, Edge, Tolerances, router};
@@ -62,6 +61,7 @@ impl<A: Append> EventLog for WriteOnly<A> {
     async fn appended(&self) {
         unreachable!("the edge never waits for others")
     }
+    async fn close(&self) {}
 }
 
 /// Stores nothing.

@@ -208,7 +208,7 @@ async fn a_pool_or_schema_that_the_store_cannot_work_on_is_refused_with_words() 
     let place = PostgresPlace::new();
     let open = async |pool| PostgresControlStore::open(pool, keys(), system_random()).await.err().unwrap().to_string();
     let words = open(place.pool()).await;
-    assert!(words.contains("has version 0, this binary needs 1: run `affilitrack migrate` first"), "{words}");
+    assert!(words.contains("has version 0, this binary needs 2: run `affilitrack migrate` first"), "{words}");
     place.open().await;
     let blind = PostgresSettings { all_tenants: false, ..place.settings() };
     let words = open(may_block(|| PostgresPool::connect(blind)).unwrap()).await;
@@ -260,11 +260,12 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         ]);
         decide(&*store, vendor, everything, NOW).await.unwrap();
         store.create_api_key(vendor, Mode::Live, "x", "test", NOW).await.unwrap();
+        store.put_failures(vendor, &format!("endpoint-of-{slug}"), "writer", "[]", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 16, "{tables:?}");
+    assert_eq!(tables.len(), 17, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

@@ -103,6 +103,7 @@ fn config(settings: &KafkaSettings, group: &str, assignment: Assignment) -> Clie
     config
 }
 
+#[expect(clippy::disallowed_methods, reason = "the member has a thread of its own")]
 fn serve(consumer: Member, leave: &AtomicBool) {
     while !leave.load(Ordering::Relaxed) {
         match consumer.poll(POLL) {

@@ -47,7 +47,7 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
     let sink = Sink {
         store: app.fold_store(),
         partitions: owns_everything(),
-        warehouse: app.warehouse.clone(),
+        warehouse: Arc::new(app.warehouse.clone()),
         live: app.live.clone(),
         committed: app.committed.clone(),
         generation: GENERATION,
@@ -56,7 +56,7 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
     };
     spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);
     start_fold(app, lifecycle.register("fold", BUDGET));
-    let relay = Relay { control: app.control.clone(), log: app.event_log(), writer: WRITER.to_owned() };
+    let relay = Relay { control: Arc::new(app.control.clone()), log: app.event_log(), writer: WRITER.to_owned() };
     spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
     start_lookups(app, lifecycle.register("lookups", BUDGET));
     // A build that ends itself at a deadline cannot wait for days until one passes.
@@ -90,6 +90,7 @@ fn start_fold(app: &Arc<App>, component: Component) {
             records: settings.batch_max_records,
             bytes: settings.batch_max_bytes,
             outbox_items: settings.outbox_max_lines as u64,
+            ..FoldLimits::default()
         },
         committed: app.committed.clone(),
         asked: app.asked.clone(),

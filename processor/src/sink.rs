@@ -143,7 +143,8 @@ impl Sink {
     pub async fn advance(&self, stage: &mut Stage) -> Result<SinkStep, SinkError> {
         match std::mem::take(stage) {
             Stage::Idle => {
-                let (store, partitions, items) = (self.store.clone(), self.partitions.borrow().clone(), self.batch_items);
+                let (store, partitions, items) =
+                    (self.store.clone(), self.partitions.borrow().clone(), self.batch_items);
                 let batch = blocking(move || store.outbox(&partitions, items)).await?;
                 if batch.ranges.is_empty() {
                     return Ok(SinkStep::NothingWaits);

@@ -200,7 +200,8 @@ impl FoldWorker {
         for lane in memory.lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
             self.alarms.clear(lane.partition);
         }
-        memory.lanes = owned.into_iter().map(|partition| Lane { partition, position: None, blocked: 0, idle: 0 }).collect();
+        memory.lanes =
+            owned.into_iter().map(|partition| Lane { partition, position: None, blocked: 0, idle: 0 }).collect();
     }
 
     /// The first half of a lane's turn: reads a batch and folds it. None when there was nothing
@@ -278,12 +279,7 @@ impl FoldWorker {
         Ok(())
     }
 
-    fn fold_batch(
-        &self,
-        runtime: &Handle,
-        memory: &mut Memory<'_>,
-        lane: usize,
-    ) -> Result<Option<Folded>, FoldError> {
+    fn fold_batch(&self, runtime: &Handle, memory: &mut Memory<'_>, lane: usize) -> Result<Option<Folded>, FoldError> {
         let partition = memory.lanes[lane].partition;
         let position = match memory.lanes[lane].position.take() {
             Some(position) => position,

@@ -45,7 +45,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Fault; 17] = [
+    /// All of them.
+    pub const ALL: [Fault; 17] = [
         Fault::AppendRefused,
         Fault::AppendAnswerLost,
         Fault::ReadFails,

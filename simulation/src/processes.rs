@@ -137,11 +137,7 @@ impl Parts {
                 batch_items,
                 clock: clock.clone(),
             },
-            relay: Relay {
-                control: around.control.clone(),
-                log: log.clone(),
-                writer: format!("relay-{number}"),
-            },
+            relay: Relay { control: around.control.clone(), log: log.clone(), writer: format!("relay-{number}") },
             timer: DeadlineTimer {
                 store,
                 partitions: owns,

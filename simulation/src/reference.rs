@@ -40,12 +40,7 @@ impl Reference {
     }
 }
 
-fn fold_partition(
-    log: &SimLog,
-    store: &SqliteFoldStore,
-    partition: u16,
-    tables: &mut Tables,
-) -> anyhow::Result<()> {
+fn fold_partition(log: &SimLog, store: &SqliteFoldStore, partition: u16, tables: &mut Tables) -> anyhow::Result<()> {
     let records = log.all(partition);
     let read_one = |offset: u64| Ok(records.get(offset as usize).cloned());
     let mut state = StoreState::new(store);

@@ -1,14 +1,24 @@
 //! Seeds in which nothing may be wrong. `scripts/simulate.sh --seeds 10000` runs more.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use simulation::dice::Fault;
 use simulation::run::{regressions, simulate};
 
-fn all_sound(seeds: impl IntoIterator<Item = u64>) {
+fn all_sound(seeds: impl IntoIterator<Item = u64>) -> Vec<String> {
+    let mut traces = Vec::new();
     for seed in seeds {
         let report = simulate(seed, None).unwrap();
         assert!(report.is_sound(), "{report}");
         assert!(report.acknowledged > 0 && report.looks > 0, "nothing happened: {report}");
+        traces.extend(report.trace);
     }
+    traces
+}
+
+/// A slice of a far-reaching record is committed, and the position stays where it is.
+fn is_slice(step: &str) -> bool {
+    let range = step.split_once("commits ").and_then(|(_, rest)| rest.strip_suffix(": MoreWaits"));
+    range.and_then(|range| range.split_once("..")).is_some_and(|(from, to)| from == to)
 }
 
 #[test]
@@ -17,8 +27,26 @@ fn seeds_that_failed_once_are_sound() {
 }
 
 #[test]
-fn the_first_hundred_seeds_are_sound() {
-    all_sound(0..100);
+fn the_first_hundred_seeds_are_sound_and_show_every_fault() {
+    let steps = all_sound(0..100);
+    for fault in Fault::ALL {
+        let words = format!("  fault: {fault:?}");
+        assert!(steps.contains(&words), "{fault:?} never happened");
+    }
+    let happens = |words: &str| steps.iter().any(|step| step.contains(words));
+    for words in [
+        "ends and starts again",
+        "a late batch arrives",
+        "everybody is down: true",
+        "everybody is down: false",
+        "forgets its tokens",
+        "records of passed deadlines",
+        ": Nothing",
+        "relays: failed",
+    ] {
+        assert!(happens(words), "it never says {words:?}");
+    }
+    assert!(steps.iter().any(|step| is_slice(step)), "no record reached further than one slice");
 }
 
 #[test]

@@ -17,7 +17,7 @@ struct Arguments {
     /// The first one.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Prints the whole trace of every seed.
+    /// Prints the whole trace of every seed, and runs no regressions before them.
     #[arg(long)]
     trace: bool,
 }
@@ -26,7 +26,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout();
     let (mut acknowledged, mut looks, mut steps) = (0, 0, 0);
-    let seeds = regressions().into_iter().chain(arguments.from..arguments.from.saturating_add(arguments.seeds));
+    let first = if arguments.trace { Vec::new() } else { regressions() };
+    let seeds = first.into_iter().chain(arguments.from..arguments.from.saturating_add(arguments.seeds));
     for (seed, count) in seeds.zip(1..) {
         let report = simulate(seed, None)?;
         if arguments.trace {

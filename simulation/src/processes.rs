@@ -188,6 +188,11 @@ impl<'a> Process<'a> {
         }
     }
 
+    /// Whether a batch is folded and not committed.
+    pub fn is_in_a_turn(&self) -> bool {
+        self.folded.is_some()
+    }
+
     /// Another set of partitions is its own.
     pub fn own(&mut self, partitions: BTreeSet<u16>) {
         self.note(&format!("owns {partitions:?}"));

@@ -81,7 +81,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
     let sink = Sink {
         store: folding.stores.fold.clone(),
         partitions: folding.owned.clone(),
-        warehouse: folding.stores.warehouse.clone(),
+        warehouse: Arc::new(folding.stores.warehouse.clone()),
         live: folding.live.clone(),
         committed: folding.committed.clone(),
         generation: GENERATION,
@@ -106,6 +106,7 @@ fn start_worker(base: &Base, folding: &Folding, component: Component) {
             records: settings.batch_max_records,
             bytes: settings.batch_max_bytes,
             outbox_items: settings.outbox_max_lines as u64,
+            ..FoldLimits::default()
         },
         committed: folding.committed.clone(),
         asked: folding.asked.clone(),
@@ -159,7 +160,7 @@ fn start_deadlines(base: &Base, folding: &Folding, component: Component) {
 }
 
 fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListener>, lifecycle: &Lifecycle) {
-    let relay = Relay { control: base.control.clone(), log: base.log.clone(), writer: base.role.name().to_owned() };
+    let relay = Relay { control: Arc::new(base.control.clone()), log: base.log.clone(), writer: base.role.name().to_owned() };
     spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
     if let Some(listener) = listener {
         let reading = reading.clone();

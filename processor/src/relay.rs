@@ -1,12 +1,13 @@
 //! The relay: decisions from the control store's outbox into the log, in each vendor's order.
 
+use async_trait::async_trait;
 use domain::ids::VendorId;
 use futures::StreamExt;
 use schemas::record::{Payload, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::{ControlStore, OutboxDecision};
+use store::control::{ControlError, ControlStore, OutboxDecision};
 use store::crash::{self, CrashPoint};
 use store::event_log::{EventLog, NewRecord, partition_of};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +19,36 @@ const SIDE_BY_SIDE: usize = 64;
 /// How often the outbox is looked at without being told.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// Where decisions wait: the part of the control store that the relay uses.
+#[async_trait]
+pub trait DecisionOutbox: Send + Sync {
+    /// What waits, in each vendor's order, at most so many.
+    async fn pending(&self, limit: usize) -> Result<Vec<OutboxDecision>, ControlError>;
+    /// These are in the log.
+    async fn sent(&self, ids: &[u64]) -> Result<(), ControlError>;
+    /// Resolves when something waits (a hint).
+    async fn waits(&self);
+}
+
+#[async_trait]
+impl DecisionOutbox for Arc<dyn ControlStore> {
+    async fn pending(&self, limit: usize) -> Result<Vec<OutboxDecision>, ControlError> {
+        self.pending_decisions(limit).await
+    }
+
+    async fn sent(&self, ids: &[u64]) -> Result<(), ControlError> {
+        self.mark_sent(ids).await
+    }
+
+    async fn waits(&self) {
+        self.decisions_pending().await;
+    }
+}
+
 /// Appends decisions. One in a process; of several processes the control store lets one at a time have them.
 pub struct Relay {
     /// Where decisions wait.
-    pub control: Arc<dyn ControlStore>,
+    pub control: Arc<dyn DecisionOutbox>,
     /// Where they go.
     pub log: Arc<dyn EventLog>,
     /// Name on the records.
@@ -35,7 +62,7 @@ impl Relay {
             match self.round().await {
                 Ok(0) => {
                     tokio::select! {
-                        () = self.control.decisions_pending() => {}
+                        () = self.control.waits() => {}
                         () = tokio::time::sleep(IDLE) => {}
                         () = stop.cancelled() => {}
                     }
@@ -50,9 +77,12 @@ impl Relay {
     }
 
     /// Appends what waits. A decision that is appended but not marked (a crash between) is
-    /// appended again: the fold ignores a sequence it has seen.
-    async fn round(&self) -> anyhow::Result<usize> {
-        let pending = self.control.pending_decisions(ROUND).await?;
+    /// appended again: the fold ignores a sequence it has seen. Returns how many waited.
+    ///
+    /// # Errors
+    /// When the log or the outbox fails; what was appended until then is marked.
+    pub async fn round(&self) -> anyhow::Result<usize> {
+        let pending = self.control.pending(ROUND).await?;
         let count = pending.len();
         let mut by_vendor: BTreeMap<VendorId, Vec<OutboxDecision>> = BTreeMap::new();
         for decision in pending {
@@ -70,7 +100,7 @@ impl Relay {
         if !sent.is_empty() {
             crash::pass(CrashPoint::RelayAfterAppend);
         }
-        self.control.mark_sent(&sent).await?;
+        self.control.sent(&sent).await?;
         match failed {
             Some(error) => Err(error),
             None => Ok(count),

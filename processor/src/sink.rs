@@ -9,7 +9,7 @@ use std::time::Duration;
 use store::crash::{self, CrashPoint};
 use store::fold_store::{FoldStore, FoldStoreError, OutboxBatch, OutboxItem, Visible};
 use store::live::{Announce, LiveSignal};
-use store::warehouse::{InsertBatch, Warehouse};
+use store::warehouse::{InsertBatch, LineSink, WarehouseError};
 use telemetry::metrics::{self, Metric, Stopwatch};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub struct Sink {
     /// Whose lines; it may change. Two processes that both think a partition is theirs insert the same rows.
     pub partitions: Owned,
     /// Where they go.
-    pub warehouse: Warehouse,
+    pub warehouse: Arc<dyn LineSink>,
     /// Who is told.
     pub live: Arc<dyn Announce>,
     /// Woken after every commit of the fold.
@@ -44,6 +44,40 @@ pub struct Sink {
     pub batch_items: usize,
     /// The time now.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+/// How far the batch under way is. Losing it costs an insert and nothing else.
+#[derive(Debug, Clone, Default)]
+pub enum Stage {
+    /// No batch is under way.
+    #[default]
+    Idle,
+    /// It is cut; whether it is in the warehouse is not known.
+    Cut(Arc<OutboxBatch>),
+    /// It is in the warehouse.
+    Inserted(Arc<OutboxBatch>),
+}
+
+/// What a step of the sink did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkStep {
+    /// Nothing waits in the outbox.
+    NothingWaits,
+    /// The batch is one stage further.
+    Further,
+    /// The batch is visible and announced; it had so many items.
+    Announced(usize),
+}
+
+/// Why a step of the sink failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The outbox; the next step cuts anew.
+    #[error(transparent)]
+    Store(#[from] FoldStoreError),
+    /// The warehouse; the next step sends the same rows again.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
 }
 
 impl Sink {
@@ -77,56 +111,78 @@ impl Sink {
     }
 
     /// One batch: cut, insert until it is there, move what is visible, announce. Returns
-    /// how many items it had, if there was one.
+    /// how many items it had, if there was one. Ends early when stopped.
     async fn project_lines(&self, stop: &CancellationToken) -> Result<Option<usize>, FoldStoreError> {
-        let (store, partitions, items) = (self.store.clone(), self.partitions.borrow().clone(), self.batch_items);
-        let batch = blocking(move || store.outbox(&partitions, items)).await?;
-        if batch.ranges.is_empty() {
-            return Ok(None);
-        }
-        if !self.insert_until_there(&batch, stop).await {
-            return Ok(None);
-        }
-        let (store, now, batch) = (self.store.clone(), (self.clock)(), Arc::new(batch));
-        let delivered = batch.clone();
-        blocking(move || store.delivered(&delivered, now)).await?;
-        crash::pass(CrashPoint::SinkAfterDelivered);
-        self.announce(&batch, now);
-        observe_delay(&batch, now);
-        Ok(Some(batch.items.len()))
-    }
-
-    /// Whatever the outcome was, the same rows go again under the same token until the
-    /// warehouse says yes. Returns false when stopped before that.
-    async fn insert_until_there(&self, batch: &OutboxBatch, stop: &CancellationToken) -> bool {
-        let (lines, purchases) = split(batch);
-        if lines.is_empty() && purchases.is_empty() {
-            return true;
-        }
-        let token = token(self.generation, batch);
-        let insert = InsertBatch { generation: self.generation, lines: &lines, purchases: &purchases, token: &token };
+        let mut stage = Stage::Idle;
         let mut failures = 0;
-        crash::pass(CrashPoint::SinkBeforeInsert);
         loop {
-            let stopwatch = Stopwatch::start();
-            let error = match self.warehouse.insert(&insert).await {
-                Ok(()) => {
-                    crash::pass(CrashPoint::SinkAfterInsert);
-                    stopwatch.observe(Metric::SinkInsertSeconds, []);
-                    metrics::observe(Metric::SinkBatchLines, [], lines.len() as f64);
-                    return true;
-                }
-                Err(error) => error,
+            let error = match self.advance(&mut stage).await {
+                Ok(SinkStep::Further) => continue,
+                Ok(SinkStep::NothingWaits) => return Ok(None),
+                Ok(SinkStep::Announced(items)) => return Ok(Some(items)),
+                Err(SinkError::Store(error)) => return Err(error),
+                Err(SinkError::Warehouse(error)) => error,
             };
             metrics::count(Metric::SinkRetries, [], 1);
-            tracing::warn!(failures, error = %error, "the warehouse did not take a batch of {} lines, trying again: {error}", lines.len());
+            tracing::warn!(failures, error = %error, "the warehouse did not take a batch, trying again: {error}");
             let pause = Duration::from_millis(PAUSES_MS[failures.min(PAUSES_MS.len() - 1)]);
             failures += 1;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return false,
+                () = stop.cancelled() => return Ok(None),
             }
         }
+    }
+
+    /// The next step of the batch under way: cut it, try once to insert it, or move what is
+    /// visible and announce. Whatever came of an insert, the same rows go again under the same
+    /// token until the warehouse says yes.
+    ///
+    /// # Errors
+    /// When the step has to be tried again, after a pause; `stage` says from where.
+    pub async fn advance(&self, stage: &mut Stage) -> Result<SinkStep, SinkError> {
+        match std::mem::take(stage) {
+            Stage::Idle => {
+                let (store, partitions, items) =
+                    (self.store.clone(), self.partitions.borrow().clone(), self.batch_items);
+                let batch = blocking(move || store.outbox(&partitions, items)).await?;
+                if batch.ranges.is_empty() {
+                    return Ok(SinkStep::NothingWaits);
+                }
+                *stage = Stage::Cut(Arc::new(batch));
+            }
+            Stage::Cut(batch) => {
+                *stage = Stage::Cut(batch.clone());
+                self.insert(&batch).await?;
+                *stage = Stage::Inserted(batch);
+            }
+            Stage::Inserted(batch) => {
+                let (store, now, delivered) = (self.store.clone(), (self.clock)(), batch.clone());
+                blocking(move || store.delivered(&delivered, now)).await?;
+                crash::pass(CrashPoint::SinkAfterDelivered);
+                self.announce(&batch, now);
+                observe_delay(&batch, now);
+                return Ok(SinkStep::Announced(batch.items.len()));
+            }
+        }
+        Ok(SinkStep::Further)
+    }
+
+    /// One try.
+    async fn insert(&self, batch: &OutboxBatch) -> Result<(), WarehouseError> {
+        let (lines, purchases) = split(batch);
+        if lines.is_empty() && purchases.is_empty() {
+            return Ok(());
+        }
+        let token = token(self.generation, batch);
+        let insert = InsertBatch { generation: self.generation, lines: &lines, purchases: &purchases, token: &token };
+        crash::pass(CrashPoint::SinkBeforeInsert);
+        let stopwatch = Stopwatch::start();
+        self.warehouse.insert(&insert).await?;
+        crash::pass(CrashPoint::SinkAfterInsert);
+        stopwatch.observe(Metric::SinkInsertSeconds, []);
+        metrics::observe(Metric::SinkBatchLines, [], lines.len() as f64);
+        Ok(())
     }
 
     fn announce(&self, batch: &OutboxBatch, now: Timestamp) {

@@ -8,7 +8,7 @@ use domain::catalogue::CatalogueEntry;
 use domain::decision::Decision;
 use domain::decisions::VendorDecisions;
 use domain::fact::{Alias, Answer};
-use domain::fold::FoldState;
+use domain::fold::{FoldState, SLICE};
 use domain::ids::*;
 use domain::story::{Scope, Story};
 use domain::target::StateError;
@@ -59,6 +59,7 @@ struct Changes {
 /// The fold's state.
 pub struct StoreState<'a> {
     store: &'a dyn FoldStore,
+    slice: usize,
     cache: Cache,
     changes: Changes,
 }
@@ -70,7 +71,12 @@ fn failed(error: FoldStoreError) -> StateError {
 impl<'a> StoreState<'a> {
     /// Nothing read yet.
     pub fn new(store: &'a dyn FoldStore) -> StoreState<'a> {
-        StoreState { store, cache: Cache::default(), changes: Changes::default() }
+        StoreState { store, slice: SLICE, cache: Cache::default(), changes: Changes::default() }
+    }
+
+    /// The same with slices of another size.
+    pub fn with_slice(self, slice: usize) -> StoreState<'a> {
+        StoreState { slice, ..self }
     }
 
     /// Forgets everything read and changed: the partition may belong to somebody else now.
@@ -126,6 +132,10 @@ impl<'a> StoreState<'a> {
 }
 
 impl FoldState for StoreState<'_> {
+    fn slice(&self) -> usize {
+        self.slice
+    }
+
     fn story_of(&mut self, scope: Scope, alias: &Alias) -> Result<Option<StoryId>, StateError> {
         let key = (scope, alias.clone());
         if let Some(known) = self.cache.names.get(&key) {

@@ -24,11 +24,13 @@ pub struct FoldLimits {
     pub bytes: usize,
     /// Items in the outbox at which folding pauses until the warehouse has caught up.
     pub outbox_items: u64,
+    /// Stories that one commit targets again where a record reaches far.
+    pub stories: usize,
 }
 
 impl Default for FoldLimits {
     fn default() -> Self {
-        FoldLimits { records: 1_000, bytes: 4 << 20, outbox_items: 2_000_000 }
+        FoldLimits { records: 1_000, bytes: 4 << 20, outbox_items: 2_000_000, stories: domain::fold::SLICE }
     }
 }
 
@@ -39,6 +41,9 @@ const IDLE: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(40);
 /// How long a partition that cannot go on is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// After how many turns without a record the position is compared with the store's: a minute of silence. A database
+/// that failed over may have lost its last commits, and where nothing is appended no commit would notice.
+const COMPARE_AFTER: u32 = 120;
 
 /// What stops a partition, in words, until it goes on.
 #[derive(Debug, Default)]
@@ -90,7 +95,7 @@ pub struct FoldWorker {
 
 /// How far a turn went, least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Moved {
+pub enum Moved {
     /// There was nothing, or it could not go on.
     Nothing,
     /// It folded what was there.
@@ -104,21 +109,52 @@ struct Lane {
     partition: u16,
     position: Option<Position>,
     blocked: u32,
+    idle: u32,
+}
+
+/// What a worker remembers between its turns. Losing it costs reading and nothing else.
+pub struct Memory<'a> {
+    state: StoreState<'a>,
+    lanes: Vec<Lane>,
+}
+
+impl Memory<'_> {
+    /// How many partitions take turns.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+}
+
+/// A batch of one lane that is folded and not committed.
+pub struct Folded {
+    lane: usize,
+    position: Position,
+    next: Position,
+    commit: Commit,
+    full: bool,
+    stopwatch: Stopwatch,
+}
+
+impl Folded {
+    /// From where to where, as offsets.
+    pub fn range(&self) -> (u64, u64) {
+        (self.position.next_offset, self.next.next_offset)
+    }
 }
 
 impl FoldWorker {
     /// Runs until stopped. Blocks its thread; `runtime` drives the log's futures.
     pub fn run(&self, runtime: &Handle, stop: &CancellationToken) {
-        let mut state = StoreState::new(self.store.as_ref());
-        let mut lanes = Vec::new();
+        let mut memory = self.remember_nothing();
         while !stop.is_cancelled() {
-            self.follow(&mut state, &mut lanes);
             let mut moved = Moved::Nothing;
             // Counts from here on: what is appended while the lanes turn is not missed.
             let appended = self.log.appended();
-            let paused = self.outbox_is_full();
-            for lane in lanes.iter_mut().filter(|_| !paused) {
-                moved = moved.max(self.turn(runtime, &mut state, lane));
+            let lanes = self.begin_round(&mut memory);
+            for lane in 0..lanes {
+                if let Some(folded) = self.fold(runtime, &mut memory, lane) {
+                    moved = moved.max(self.commit(&mut memory, folded));
+                }
                 if stop.is_cancelled() {
                     return;
                 }
@@ -140,54 +176,112 @@ impl FoldWorker {
         }
     }
 
-    /// Makes the lanes those of the partitions that are ours now.
-    fn follow(&self, state: &mut StoreState<'_>, lanes: &mut Vec<Lane>) {
+    /// The memory of a worker that has just started.
+    pub fn remember_nothing(&self) -> Memory<'_> {
+        let state = StoreState::new(self.store.as_ref()).with_slice(self.limits.stories);
+        Memory { state, lanes: Vec::new() }
+    }
+
+    /// Begins a round of turns: makes the lanes those of the partitions that are ours now.
+    /// Returns how many lanes may turn: none while the outbox is full.
+    pub fn begin_round(&self, memory: &mut Memory<'_>) -> usize {
+        self.follow(memory);
+        if self.outbox_is_full() { 0 } else { memory.lanes.len() }
+    }
+
+    fn follow(&self, memory: &mut Memory<'_>) {
         let owned = self.partitions.borrow().clone();
-        if lanes.iter().map(|lane| lane.partition).eq(owned.iter().copied()) {
+        if memory.lanes.iter().map(|lane| lane.partition).eq(owned.iter().copied()) {
             return;
         }
         tracing::info!(partitions = ?owned, "folds {} partitions", owned.len());
         // Somebody else may have changed what was read of a partition that comes back.
-        state.forget();
-        for lane in lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
+        memory.state.forget();
+        for lane in memory.lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
             self.alarms.clear(lane.partition);
         }
-        *lanes = owned.into_iter().map(|partition| Lane { partition, position: None, blocked: 0 }).collect();
+        memory.lanes =
+            owned.into_iter().map(|partition| Lane { partition, position: None, blocked: 0, idle: 0 }).collect();
     }
 
-    /// One batch of one partition. Returns how far it moved.
-    fn turn(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Moved {
-        if lane.blocked > 0 {
-            lane.blocked -= 1;
+    /// The first half of a lane's turn: reads a batch and folds it. None when there was nothing
+    /// or it could not go on. What comes of it must be committed before another lane turns.
+    pub fn fold(&self, runtime: &Handle, memory: &mut Memory<'_>, lane: usize) -> Option<Folded> {
+        if memory.lanes[lane].blocked > 0 {
+            memory.lanes[lane].blocked -= 1;
+            return None;
+        }
+        match self.fold_batch(runtime, memory, lane) {
+            Ok(None) => {
+                self.alarms.clear(memory.lanes[lane].partition);
+                None
+            }
+            Ok(folded) => folded,
+            Err(error) => {
+                self.stop_lane(memory, lane, &error);
+                None
+            }
+        }
+    }
+
+    /// The second half: writes it, if the position is still where the batch began. Returns how
+    /// far the lane moved.
+    pub fn commit(&self, memory: &mut Memory<'_>, folded: Folded) -> Moved {
+        let Folded { lane, position, next, commit, full, stopwatch } = folded;
+        let partition = memory.lanes[lane].partition;
+        crash::pass(CrashPoint::FoldBeforeCommit);
+        if let Err(error) = self.store.commit(partition, &position, &next, &commit) {
+            self.stop_lane(memory, lane, &FoldError::Store(error));
             return Moved::Nothing;
         }
-        match self.fold_once(runtime, state, lane) {
-            Ok(moved) => {
-                self.alarms.clear(lane.partition);
-                moved
-            }
-            Err(FoldError::Store(error @ FoldStoreError::Conflict { .. })) => {
-                // Two processes thought it was theirs, which happens while a group settles. The other one wrote.
-                tracing::info!(partition = lane.partition, "nothing was written: {error}");
-                state.forget();
-                lane.position = None;
-                lane.blocked = 1;
-                Moved::Nothing
-            }
-            Err(error) => {
-                // What was read may be another processor's now.
-                state.forget();
-                lane.position = None;
-                lane.blocked = (RETRY_AFTER.as_millis() / IDLE.as_millis()) as u32;
-                self.alarms.set(lane.partition, error.to_string());
-                Moved::Nothing
-            }
+        crash::pass(CrashPoint::FoldAfterCommit);
+        self.alarms.clear(partition);
+        stopwatch.observe(Metric::FoldCommitSeconds, []);
+        count_outcomes(&commit);
+        metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
+        tracing::trace!(partition, records = commit.records.len(), lines = commit.lines.len(), "folded");
+        let more = full || next.fanout.is_some();
+        memory.lanes[lane].position = Some(next);
+        self.committed.notify_one();
+        if !commit.questions.is_empty() {
+            self.asked.notify_one();
+        }
+        if more { Moved::MoreWaits } else { Moved::ToTheEnd }
+    }
+
+    /// Forgets what was read, which may be another processor's now, and leaves the lane alone for a while.
+    fn stop_lane(&self, memory: &mut Memory<'_>, lane: usize, error: &FoldError) {
+        memory.state.forget();
+        let lane = &mut memory.lanes[lane];
+        lane.position = None;
+        if let FoldError::Store(FoldStoreError::Conflict { .. }) = error {
+            // Two processes thought it was theirs, which happens while a group settles. The other one wrote.
+            tracing::info!(partition = lane.partition, "nothing was written: {error}");
+            lane.blocked = 1;
+        } else {
+            lane.blocked = (RETRY_AFTER.as_millis() / IDLE.as_millis()) as u32;
+            self.alarms.set(lane.partition, error.to_string());
         }
     }
 
-    fn fold_once(&self, runtime: &Handle, state: &mut StoreState<'_>, lane: &mut Lane) -> Result<Moved, FoldError> {
-        let partition = lane.partition;
-        let position = match lane.position.take() {
+    /// There is nothing to fold: the position stays remembered, if it still is the store's.
+    fn keep_idle(&self, lane: &mut Lane, position: Position) -> Result<(), FoldStoreError> {
+        lane.idle += 1;
+        if lane.idle >= COMPARE_AFTER {
+            lane.idle = 0;
+            let found = self.store.position(lane.partition)?;
+            if found != position {
+                let (expected, found) = (position.next_offset, found.next_offset);
+                return Err(FoldStoreError::Conflict { partition: lane.partition, expected, found });
+            }
+        }
+        lane.position = Some(position);
+        Ok(())
+    }
+
+    fn fold_batch(&self, runtime: &Handle, memory: &mut Memory<'_>, lane: usize) -> Result<Option<Folded>, FoldError> {
+        let partition = memory.lanes[lane].partition;
+        let position = match memory.lanes[lane].position.take() {
             Some(position) => position,
             None => {
                 let position = self.store.position(partition)?;
@@ -198,33 +292,20 @@ impl FoldWorker {
         let limit = if position.fanout.is_some() { 1 } else { self.limits.records };
         let records = runtime.block_on(self.log.read(partition, position.next_offset, limit, self.limits.bytes))?;
         if records.is_empty() {
-            lane.position = Some(position);
-            return Ok(Moved::Nothing);
+            self.keep_idle(&mut memory.lanes[lane], position)?;
+            return Ok(None);
         }
+        memory.lanes[lane].idle = 0;
         let read_one = |offset: u64| -> Result<Option<StoredRecord>, LogError> {
             Ok(runtime.block_on(self.log.read(partition, offset, 1, 1))?.pop())
         };
         let stopwatch = Stopwatch::start();
-        let count = records.len() as u64;
         // A batch also ends at its bytes, with a record that did not fit any more.
         let full = records.len() >= limit
             || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
-        let (commit, next) = Batch::new(partition, state, self.store.as_ref(), &read_one).fold(&position, records)?;
-        let asks = !commit.questions.is_empty();
-        crash::pass(CrashPoint::FoldBeforeCommit);
-        self.store.commit(partition, &position, &next, &commit)?;
-        crash::pass(CrashPoint::FoldAfterCommit);
-        stopwatch.observe(Metric::FoldCommitSeconds, []);
-        count_outcomes(&commit);
-        metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
-        tracing::trace!(partition, records = count, lines = commit.lines.len(), "folded");
-        let more = full || next.fanout.is_some();
-        lane.position = Some(next);
-        self.committed.notify_one();
-        if asks {
-            self.asked.notify_one();
-        }
-        Ok(if more { Moved::MoreWaits } else { Moved::ToTheEnd })
+        let batch = Batch::new(partition, &mut memory.state, self.store.as_ref(), &read_one);
+        let (commit, next) = batch.fold(&position, records)?;
+        Ok(Some(Folded { lane, position, next, commit, full, stopwatch }))
     }
 
     /// The warehouse is far behind: folding waits, deliveries go on being stored in the log.

@@ -28,6 +28,30 @@ impl Drawn {
         let size = Size::Deliveries(deliveries);
         let plan = Plan::generate(PlanOptions { seed, vendors: 1, size, poison_per_thousand });
         let vendor = &plan.vendors[0];
+        let Decided { before, during, handles } = Decided::by(vendor);
+        let readings = vendor.events.iter().map(|event| read_body(Provider::Stripe, Mode::Live, &event.body)).collect();
+        Drawn { before, during, readings, handles, plan }
+    }
+
+    /// The vendor as it was drawn.
+    pub fn vendor(&self) -> &VendorPlan {
+        &self.plan.vendors[0]
+    }
+}
+
+/// What a drawn vendor decides, with the numbers that the control store would give.
+pub struct Decided {
+    /// Before the first delivery, the connection's first.
+    pub before: Vec<Decision>,
+    /// While deliveries come in, in the plan's order.
+    pub during: Vec<Decision>,
+    /// Handles of affiliates.
+    pub handles: BTreeMap<AffiliateId, String>,
+}
+
+impl Decided {
+    /// Reads the plan of a vendor.
+    pub fn by(vendor: &VendorPlan) -> Decided {
         let mut numbers = Numbers::default();
         let mut before = vec![connected()];
         before.extend(vendor.before.iter().map(|decision| numbers.decision(decision)));
@@ -38,14 +62,8 @@ impl Drawn {
         for position in order {
             during[position] = Some(numbers.decision(&vendor.during[position].1));
         }
-        let readings = vendor.events.iter().map(|event| read_body(Provider::Stripe, Mode::Live, &event.body)).collect();
         let handles = numbers.affiliates.iter().map(|(handle, id)| (AffiliateId(*id), handle.clone())).collect();
-        Drawn { before, during: during.into_iter().flatten().collect(), readings, handles, plan }
-    }
-
-    /// The vendor as it was drawn.
-    pub fn vendor(&self) -> &VendorPlan {
-        &self.plan.vendors[0]
+        Decided { before, during: during.into_iter().flatten().collect(), handles }
     }
 }
 

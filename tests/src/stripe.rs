@@ -46,13 +46,14 @@ pub fn scope_of(provider: Provider, mode: Mode) -> Scope {
 
 /// The log record of a Stripe webhook request.
 pub fn delivery_record(body: &[u8]) -> Vec<u8> {
-    record_of(Provider::Stripe, Mode::Live, body).unwrap()
+    record_of(Provider::Stripe, Mode::Live, body).unwrap().encode()
 }
 
-fn record_of(provider: Provider, mode: Mode, body: &[u8]) -> Result<Vec<u8>, String> {
+/// The log record of a webhook request, as [`VENDOR`]'s; or why the edge refuses it.
+pub fn record_of(provider: Provider, mode: Mode, body: &[u8]) -> Result<Record, String> {
     let minimised = MINIMISER.minimise(provider, body, &[7; 32]).map_err(|error| error.to_string())?;
     let scope = scope_of(provider, minimised.mode.unwrap_or(mode));
-    let record = Record {
+    Ok(Record {
         vendor: VENDOR,
         connection: scope.connection,
         at: minimised.created,
@@ -70,14 +71,13 @@ fn record_of(provider: Provider, mode: Mode, body: &[u8]) -> Result<Vec<u8>, Str
             minimiser: MINIMISER_REVISION,
             event: minimised.json,
         }),
-    };
-    Ok(record.encode())
+    })
 }
 
 /// Takes the bytes of a webhook request the whole way to the fold's door.
 pub fn read_body(provider: Provider, mode: Mode, body: &[u8]) -> Reading {
     let record = match record_of(provider, mode, body) {
-        Ok(bytes) => Record::decode(&bytes).unwrap(),
+        Ok(record) => Record::decode(&record.encode()).unwrap(),
         Err(error) => return Reading::NotAnEvent(error),
     };
     let Payload::Delivery(delivery) = record.payload else { unreachable!("a delivery was written") };

@@ -3,7 +3,7 @@
 use crate::repository::{Crate, Repository};
 use std::collections::BTreeSet;
 
-/// Crate, and what it may use of ours. The two that wire everything up may use all.
+/// Crate, and what it may use of ours. The three that wire everything up may use all.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("telemetry", &[]),
@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("loadtest", &["domain", "corpus"]),
     ("corpus", &["domain"]),
 ];
-const USES_EVERYTHING: [&str; 2] = ["affilitrack", "tests"];
+const USES_EVERYTHING: [&str; 3] = ["affilitrack", "tests", "simulation"];
 /// Tests may start these beside what the crate itself may use.
 const FOR_TESTS: [&str; 2] = ["engine", "telemetry"];
 

@@ -31,6 +31,10 @@ pub const SLICE: usize = 200;
 
 /// What the fold reads and writes. Implemented in memory for proofs, and over the fold store.
 pub trait FoldState {
+    /// How many stories one slice targets again, at least 1. What is booked does not depend on it.
+    fn slice(&self) -> usize {
+        SLICE
+    }
     /// The story that a name belongs to.
     fn story_of(&mut self, scope: Scope, alias: &Alias) -> Result<Option<StoryId>, StateError>;
     /// Says which story a name belongs to.
@@ -237,6 +241,7 @@ fn note_waiting<S: FoldState>(state: &mut S, id: StoryId, offset: u64, names: &[
 
 /// Targets again the stories of a far-reaching change, one slice at most.
 fn fan_out<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, effects: &mut Effects) -> Result<(), StateError> {
+    let most = state.slice();
     let decisions = state.decisions(fanout.vendor)?;
     if decisions.dropped {
         effects.fanout = None;
@@ -244,15 +249,15 @@ fn fan_out<S: FoldState>(state: &mut S, place: Place, fanout: Fanout, effects: &
     }
     let mut ids: BTreeSet<StoryId> = BTreeSet::new();
     match &fanout.keys {
-        None => ids.extend(state.stories_with_ref(fanout.vendor, None, fanout.after, SLICE + 1)?),
+        None => ids.extend(state.stories_with_ref(fanout.vendor, None, fanout.after, most + 1)?),
         Some(keys) => {
             for key in keys {
-                ids.extend(state.stories_with_ref(fanout.vendor, Some(key), fanout.after, SLICE + 1)?);
+                ids.extend(state.stories_with_ref(fanout.vendor, Some(key), fanout.after, most + 1)?);
             }
         }
     }
-    let more = ids.len() > SLICE;
-    let slice: Vec<StoryId> = ids.into_iter().take(SLICE).collect();
+    let more = ids.len() > most;
+    let slice: Vec<StoryId> = ids.into_iter().take(most).collect();
     for id in &slice {
         retarget::retarget(state, place, *id, &decisions, effects)?;
     }

@@ -709,6 +709,10 @@ fn the_outbox_is_cut_in_order_and_a_half_sent_record_is_not_visible() {
         // Delivering again, as after a lost answer, takes nothing back.
         store.delivered(&whole, Timestamp(NOW.0 + 3)).unwrap();
         assert_eq!(store.visible(PARTITION).unwrap().next_offset, 5);
+        // A batch that was cut before the store went back to an older copy shows nothing that is not folded now.
+        let range = OutboxRange { partition: PARTITION, first: None, last: None, visible: 9 };
+        store.delivered(&OutboxBatch { items: Vec::new(), ranges: vec![range] }, Timestamp(NOW.0 + 4)).unwrap();
+        assert_eq!(store.visible(PARTITION).unwrap().next_offset, 5);
     });
 }
 

@@ -438,8 +438,11 @@ pub(super) fn delivered(
                 &[&partition, &(offset as i64), &i64::from(n)],
             )?;
         }
+        // Never beyond what is folded: after a failover that lost commits this is less than when the batch was cut,
+        // and what is folded once more would wait below it unseen.
         connection.execute(
-            "insert into visible (part, next_off, at, sent) values ($1, $2, $3, $4)
+            "insert into visible (part, next_off, at, sent)
+             values ($1, least($2, coalesce((select next_off from positions where part = $1), 0)), $3, $4)
              on conflict (part) do update set next_off = greatest(visible.next_off, excluded.next_off),
                  at = excluded.at, sent = visible.sent + excluded.sent",
             &[&partition, &(range.visible as i64), &at.0, &(sent as i64)],

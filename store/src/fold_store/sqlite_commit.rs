@@ -278,8 +278,12 @@ pub(super) fn delivered(
                 .prepare_cached("delete from outbox where part = ?1 and (off, n) <= (?2, ?3)")?
                 .execute(params![range.partition, offset as i64, n])?;
         }
+        // Never beyond what is folded: in an older copy of the store that is less than when the batch was cut, and
+        // what is folded once more would wait below it unseen.
         transaction
-            .prepare_cached("update positions set visible_off = max(visible_off, ?2), visible_at = ?3 where part = ?1")?
+            .prepare_cached(
+                "update positions set visible_off = max(visible_off, min(?2, next_off)), visible_at = ?3 where part = ?1",
+            )?
             .execute(params![range.partition, range.visible as i64, at.0])?;
     }
     transaction.commit()?;

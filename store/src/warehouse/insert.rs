@@ -4,6 +4,7 @@ use super::client::Warehouse;
 use super::error::WarehouseError;
 use super::rows::{EARLIEST_TIME, LATEST_TIME, LineRow, PurchaseChangeRow};
 use super::sql::Sql;
+use async_trait::async_trait;
 use clickhouse::{Row, RowWrite};
 use domain::ids::{Timestamp, VendorId};
 use domain::line::{LedgerLine, PurchaseRow};
@@ -21,6 +22,23 @@ pub struct InsertBatch<'a> {
     /// A function of the batch's range in the log. The same token must always come with the
     /// same rows: the engine drops a batch whose token it has seen, whatever is in it.
     pub token: &'a str,
+}
+
+/// Where the outbox goes: the part of the warehouse that the sink uses.
+#[async_trait]
+pub trait LineSink: Send + Sync {
+    /// Writes a batch. Safe to repeat with the same token and rows until it succeeds.
+    ///
+    /// # Errors
+    /// Whatever the error says, the rows may be there all the same, or come later.
+    async fn insert(&self, batch: &InsertBatch<'_>) -> Result<(), WarehouseError>;
+}
+
+#[async_trait]
+impl LineSink for Warehouse {
+    async fn insert(&self, batch: &InsertBatch<'_>) -> Result<(), WarehouseError> {
+        Warehouse::insert(self, batch).await
+    }
 }
 
 impl Warehouse {

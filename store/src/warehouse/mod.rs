@@ -25,7 +25,7 @@ mod text_tests;
 
 pub use client::{Warehouse, WarehouseConfig};
 pub use error::WarehouseError;
-pub use insert::InsertBatch;
+pub use insert::{InsertBatch, LineSink};
 pub use queries::ScopedQuery;
 pub use rows::{EARLIEST_TIME, LATEST_TIME, TenantRow};
 pub use scope_filter::{ScopeFilter, TimeRange, Watermark};

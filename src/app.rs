@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::control::{ControlStore, SqliteControlStore};
 use store::event_log::{EventLog, partition_of};
-use store::fold_store::{FoldStore, SqliteFoldStore};
-use store::live::LiveHub;
+use store::fold_store::{FoldStore, SqliteFoldStore, Visible};
+use store::live::{Hold, LiveHub};
 use store::local_log::{LocalLog, LogLimits};
 use store::secrets::{MASTER_KEY_VARIABLE, MasterKeys, system_random};
 use store::warehouse::{Warehouse, WarehouseConfig};
@@ -72,6 +72,8 @@ pub struct App {
     pub alarms: Arc<Alarms>,
     /// Checks the books and measures.
     pub audit: Arc<Audit>,
+    /// Partitions of which the warehouse lost everything: the verifier fills them again.
+    pub emptied: Vec<u16>,
     /// Woken after every commit of the fold.
     pub committed: Arc<Notify>,
     /// Woken when there are new questions.
@@ -112,9 +114,12 @@ impl App {
             control.raise_sequence(vendor, seq).await?;
         }
         let (engine, warehouse) = open_warehouse(&config, &folder).await?;
-        refuse_emptied_warehouse(&warehouse, fold.as_ref()).await?;
+        let emptied = is_emptied(&warehouse, fold.as_ref()).await?;
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
         let live = Arc::new(live_hub(fold.as_ref(), cache.clone())?);
+        let emptied: Vec<u16> = if emptied { partitions } else { Vec::new() };
+        // Partial figures are never shown as if they were true: nothing is, until the verifier has filled it again.
+        emptied.iter().for_each(|partition| live.hold(*partition, Visible::default()));
         let watermarks: Arc<dyn WatermarkSource> = Arc::new(LiveWatermarks(live.clone()));
         let catalogue = Arc::new(ControlNames::new(control.clone(), clock.clone()));
         let ledger = SharedLedger(Arc::new(Ledger::new(
@@ -158,6 +163,7 @@ impl App {
             hash_keys,
             alarms: Arc::default(),
             audit,
+            emptied,
             committed: Arc::default(),
             asked: Arc::default(),
         };
@@ -196,10 +202,12 @@ fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<Live
     let visible = (0..PARTITIONS)
         .map(|partition| Ok((partition, fold.visible(partition)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let held = cache.clone();
     let forget = move |signal: &store::live::LiveSignal| {
         cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset)
     };
-    Ok(LiveHub::new(visible, Box::new(forget)))
+    let forget_all = move |partition: u16, next_offset: u64| held.forget(partition, GENERATION, next_offset);
+    Ok(LiveHub::new(visible, Box::new(forget)).forgetting(Box::new(forget_all)))
 }
 
 async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
@@ -227,20 +235,22 @@ async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<
     Ok((engine, warehouse))
 }
 
-/// A warehouse that was taken away would show empty figures as if they were true.
-async fn refuse_emptied_warehouse(warehouse: &Warehouse, fold: &dyn FoldStore) -> anyhow::Result<()> {
-    let mut projected = false;
+/// Whether the warehouse was taken away: it would show empty figures as if they were true.
+async fn is_emptied(warehouse: &Warehouse, fold: &dyn FoldStore) -> anyhow::Result<bool> {
+    let (mut projected, mut sent) = (false, false);
     for partition in 0..PARTITIONS {
         projected |= fold.visible(partition)?.next_offset > 0;
+        sent |= fold.sent(partition)?.iter().any(|range| range.sums.rows > 0);
     }
-    // With something still in the outbox nothing may have been inserted yet: that is no loss.
-    let missing = projected && fold.outbox_len()? == 0 && fold.has_booked()? && !warehouse.has_purchases().await?;
-    anyhow::ensure!(
-        !missing,
-        "the warehouse is empty, but fold.db says that purchases were written to it. Bring the warehouse folder back from the same \
-         backup, or move fold.db away too: both are built again from the log"
-    );
-    Ok(())
+    // An earlier release did not note what it sent: with something still in the outbox nothing may have been inserted yet.
+    let sent = sent || projected && fold.outbox_len()? == 0 && fold.has_booked()?;
+    let emptied = sent && !warehouse.has_purchases().await?;
+    if emptied {
+        tracing::error!(
+            "the warehouse is empty, but fold.db says that purchases were written to it: it is filled again from the log, and nothing is shown until then"
+        );
+    }
+    Ok(emptied)
 }
 
 fn audit(log: Arc<dyn EventLog>, store: Arc<dyn FoldStore>, clock: Clock) -> Audit {

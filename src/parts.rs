@@ -7,6 +7,7 @@ use processor::lookups::{LookupLimits, LookupWorker};
 use processor::owns_everything;
 use processor::relay::Relay;
 use processor::sink::Sink;
+use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
 use std::sync::Arc;
@@ -76,8 +77,26 @@ pub fn start(app: &Arc<App>, lifecycle: &Lifecycle) {
     spawn(lifecycle.register("deadlines", BUDGET), async move |stop| timer.run(&stop).await);
     let audit = app.audit.clone();
     spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
+    start_verifier(app, lifecycle.register("verifier", BUDGET));
     let loader = app.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
+}
+
+fn start_verifier(app: &Arc<App>, component: Component) {
+    let verifier = Verifier {
+        store: app.fold_store(),
+        log: app.event_log(),
+        partitions: owns_everything(),
+        warehouse: app.warehouse.clone(),
+        shown: app.live.clone(),
+        generation: GENERATION,
+        batch_items: app.config.processor.project_max_lines,
+        scratch: app.folder.refold(),
+        clock: app.clock.clone(),
+        differences: app.audit.differences.clone(),
+    };
+    let memory = Memory::of_emptied(app.emptied.iter().copied());
+    spawn(component, async move |stop| verifier.run(memory, &stop).await);
 }
 
 fn start_fold(app: &Arc<App>, component: Component) {

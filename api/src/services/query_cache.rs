@@ -11,6 +11,7 @@ use domain::ids::{Mode, VendorId};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::event_log::partition_of;
 use store::scope::TenantScope;
 use store::warehouse::Watermark;
 use tokio::sync::OnceCell;
@@ -64,6 +65,10 @@ struct State {
     bytes: usize,
     uses: u64,
     changed: HashMap<(VendorId, Mode), Position>,
+    /// Up to where answers about a whole partition were once wrong.
+    wrong: HashMap<u16, Position>,
+    /// How often everything was forgotten.
+    forgotten: u64,
 }
 
 /// The cache.
@@ -85,17 +90,33 @@ impl QueryCache {
         let mut state = self.lock();
         if state.changed.len() >= self.limits.scopes && !state.changed.contains_key(&(vendor, mode)) {
             // Forgetting a change would make old answers look fresh; forgetting all of both is safe.
-            *state = State::default();
+            *state = State { forgotten: state.forgotten, wrong: std::mem::take(&mut state.wrong), ..State::default() };
         }
         let position = (generation, next_offset);
         let changed = state.changed.entry((vendor, mode)).or_insert(position);
         *changed = position.max(*changed);
     }
 
+    /// Answers about this partition that were read below `next_offset` may have been wrong. They are forgotten (with all
+    /// others: it is rare), and readers below it are not answered from here.
+    pub fn forget(&self, partition: u16, generation: u16, next_offset: u64) {
+        let mut state = self.lock();
+        let position = (generation, next_offset);
+        let wrong = state.wrong.entry(partition).or_insert(position);
+        *wrong = position.max(*wrong);
+        state.entries.clear();
+        state.order.clear();
+        state.bytes = 0;
+        state.forgotten += 1;
+    }
+
     /// Where the scope's vendor and mode last changed: what depends only on the scope's data
     /// is unchanged while this number is (for entity tags).
     pub fn last_change(&self, scope: &TenantScope) -> u64 {
-        self.lock().changed.get(&(scope.vendor(), scope.mode())).map_or(0, |position| position.1)
+        let state = self.lock();
+        let changed = state.changed.get(&(scope.vendor(), scope.mode())).map_or(0, |position| position.1);
+        // Offsets stay below 2^45.
+        changed | state.forgotten << 48
     }
 
     /// The answer to `question` at `watermark`: kept, or read by waiting for `read`, which does
@@ -133,7 +154,9 @@ impl QueryCache {
     /// shared.
     fn slot(&self, key: &Key, position: Position) -> Option<Arc<OnceCell<Answer>>> {
         let mut state = self.lock();
-        let changed = state.changed.get(&(key.scope.vendor(), key.scope.mode())).copied().unwrap_or_default();
+        let vendor = key.scope.vendor();
+        let wrong = state.wrong.get(&partition_of(vendor)).copied().unwrap_or_default();
+        let changed = state.changed.get(&(vendor, key.scope.mode())).copied().unwrap_or_default().max(wrong);
         let kept = state.entries.get(key).map(|entry| entry.read_to);
         let is_fresh = kept.is_some_and(|read_to| read_to == position || (read_to >= changed && position >= changed));
         if !is_fresh {
@@ -253,6 +276,24 @@ mod tests {
         assert_eq!(reader.ask("a", 25).await, 4, "an older page must not see the newer answer");
         assert_eq!(reader.ask("a", 40).await, 3);
         assert_eq!(reader.cache.last_change(&reader.scope), 30);
+    }
+
+    /// Something was missing at 20; until it is back, pages read up to 5.
+    #[tokio::test]
+    async fn what_may_have_been_wrong_is_forgotten_and_never_comes_back() {
+        let reader = reader(CacheLimits::default()).await;
+        let partition = partition_of(reader.scope.vendor());
+        assert_eq!(reader.ask("a", 20).await, 1);
+        let before = reader.cache.last_change(&reader.scope);
+        reader.cache.forget(partition, 1, 20);
+        assert_eq!(reader.ask("a", 5).await, 2);
+        assert_eq!(reader.ask("a", 5).await, 3, "read while it is missing, and not kept");
+        assert_eq!(reader.ask("a", 20).await, 4, "a reader that was slow");
+        reader.cache.forget(partition, 1, 20);
+        assert_eq!(reader.ask("a", 20).await, 5);
+        assert_eq!(reader.ask("a", 20).await, 5);
+        assert_eq!(reader.ask("a", 30).await, 5);
+        assert_ne!(reader.cache.last_change(&reader.scope), before, "no browser keeps its copy");
     }
 
     #[tokio::test]

@@ -114,7 +114,8 @@ impl App {
             control.raise_sequence(vendor, seq).await?;
         }
         let (engine, warehouse) = open_warehouse(&config, &folder).await?;
-        let emptied = is_emptied(&warehouse, fold.as_ref()).await?;
+        // A repair that was interrupted left its folder.
+        let emptied = is_emptied(&warehouse, fold.as_ref()).await? || folder.refold().exists();
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
         let live = Arc::new(live_hub(fold.as_ref(), cache.clone())?);
         let emptied: Vec<u16> = if emptied { partitions } else { Vec::new() };

@@ -56,7 +56,7 @@ pub enum RefoldError {
     Log(#[from] LogError),
     /// The fold.
     #[error(transparent)]
-    Fold(#[from] FoldError),
+    Fold(#[from] Box<FoldError>),
     /// The throw-away store.
     #[error(transparent)]
     Store(#[from] FoldStoreError),
@@ -68,8 +68,7 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(path: &Path) -> Result<Scratch, RefoldError> {
         let failed = |source| RefoldError::Folder { path: path.to_owned(), source };
-        remove(path).map_err(failed)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        remove(path).and_then(|()| make(path)).map_err(failed)?;
         Ok(Scratch(path.to_owned()))
     }
 }
@@ -77,9 +76,14 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            tracing::warn!(error = %error, "{} is left and removed at the next start: {error}", self.0.display());
+            tracing::warn!(error = %error, "{} is left: {error}", self.0.display());
         }
     }
+}
+
+/// Makes a folder for this user only.
+pub(crate) fn make(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Removes a scratch folder, if it is there: an earlier process may have ended in the middle.
@@ -148,7 +152,8 @@ impl Refold<'_> {
             if records.is_empty() {
                 return Err(RefoldError::LogEnds { partition, at: position.next_offset });
             }
-            let (mut commit, next) = Batch::new(partition, &mut state, store, &read_one).fold(&position, records)?;
+            let (mut commit, next) =
+                Batch::new(partition, &mut state, store, &read_one).fold(&position, records).map_err(Box::new)?;
             self.keep_wanted(&mut commit, &mut sums);
             store.commit(partition, &position, &next, &commit)?;
             if next.next_offset / PROGRESS_RECORDS > position.next_offset / PROGRESS_RECORDS {

@@ -62,7 +62,8 @@ pub struct Verifier {
     pub generation: u16,
     /// How many items one insert takes.
     pub batch_items: usize,
-    /// A folder that may be made, emptied and removed.
+    /// A folder that is made for repairs, and is there until nothing is missing any more: a start that finds it shows
+    /// nothing before it has checked.
     pub scratch: PathBuf,
     /// The time now: it makes the tokens of inserts unlike those of earlier repairs.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
@@ -93,7 +94,17 @@ impl Memory {
     /// For a warehouse that lost everything: these partitions are filled again whatever was noted.
     pub fn of_emptied(partitions: impl IntoIterator<Item = u16>) -> Memory {
         let emptied: BTreeSet<u16> = partitions.into_iter().collect();
-        Memory { held: emptied.iter().map(|partition| (*partition, 0)).collect(), emptied, ..Memory::default() }
+        let words = |partition: &u16| {
+            let words =
+                format!("partition {partition}: the warehouse is empty; nothing is shown until it is filled again");
+            (*partition, vec![words])
+        };
+        Memory {
+            held: emptied.iter().map(|partition| (*partition, 0)).collect(),
+            words: emptied.iter().map(words).collect(),
+            emptied,
+            ..Memory::default()
+        }
     }
 }
 
@@ -197,9 +208,7 @@ enum VerifyError {
 impl Verifier {
     /// Checks everything at once, then what is new every few minutes and everything every hour, until stopped.
     pub async fn run(&self, mut memory: Memory, stop: &CancellationToken) {
-        if let Err(error) = refold::remove(&self.scratch) {
-            tracing::warn!(error = %error, "{} cannot be removed: {error}", self.scratch.display());
-        }
+        self.report(&memory);
         let mut since_all = ALL_EVERY;
         while !stop.is_cancelled() {
             let which = if since_all >= ALL_EVERY { Which::All } else { Which::Newest };
@@ -213,27 +222,49 @@ impl Verifier {
         }
     }
 
-    /// Checks every partition that is ours, and repairs what is missing.
+    /// Checks every partition that is ours, and then repairs what is missing: a repair may take long, and no partition
+    /// shows too little in silence meanwhile.
     pub async fn round(&self, memory: &mut Memory, which: Which, stop: &CancellationToken) {
         memory.soon = false;
         let owned = self.partitions.borrow().clone();
         for gone in memory.words.keys().filter(|partition| !owned.contains(partition)).copied().collect::<Vec<_>>() {
             self.let_go(memory, gone);
         }
+        let mut repairs = Vec::new();
         for partition in owned {
             if which == Which::All {
                 memory.beyond_repair.retain(|(other, _), _| *other != partition);
                 memory.confirmed.remove(&partition);
             }
-            if let Err(error) = self.check_and_repair(memory, partition, stop).await
-                && !stop.is_cancelled()
-            {
-                memory.soon = true;
-                tracing::warn!(partition, error = %error, "partition {partition} could not be verified, it is tried again: {error}");
+            match self.check(memory, partition).await {
+                Ok(wanted) if wanted.is_empty() => {}
+                Ok(wanted) => repairs.push((partition, wanted)),
+                Err(error) => put_off(memory, partition, &error),
             }
             if stop.is_cancelled() {
                 return;
             }
+        }
+        if !repairs.is_empty()
+            && let Err(error) = refold::make(&self.scratch)
+        {
+            tracing::warn!(error = %error, "{} cannot be made: {error}", self.scratch.display());
+        }
+        for (partition, wanted) in repairs {
+            if let Err(error) = self.repair(memory, partition, &wanted, stop).await
+                && !stop.is_cancelled()
+            {
+                put_off(memory, partition, &error);
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+        }
+        if memory.held.is_empty()
+            && !memory.soon
+            && let Err(error) = refold::remove(&self.scratch)
+        {
+            tracing::warn!(error = %error, "{} cannot be removed: {error}", self.scratch.display());
         }
     }
 
@@ -249,24 +280,27 @@ impl Verifier {
         self.report(memory);
     }
 
-    async fn check_and_repair(
-        &self,
-        memory: &mut Memory,
-        partition: u16,
-        stop: &CancellationToken,
-    ) -> Result<(), VerifyError> {
+    /// Compares a partition and says so. Returns what is to be inserted again.
+    async fn check(&self, memory: &mut Memory, partition: u16) -> Result<Vec<Difference>, VerifyError> {
         let checked = self.compare(memory, partition).await?;
-        let unhelped = |difference: &&Difference| {
+        self.remember(memory, partition, &checked, &BTreeSet::new());
+        let is_wanted = |difference: &Difference| {
             let known = memory.beyond_repair.get(&(partition, difference.from));
             difference.verdict() == Verdict::Missing && known.is_none_or(|(found, _)| *found != difference.found)
         };
-        let wanted: Vec<Difference> = checked.differences.iter().filter(unhelped).copied().collect();
-        self.remember(memory, partition, &checked, &BTreeSet::new());
-        if wanted.is_empty() {
-            return Ok(());
-        }
+        Ok(checked.differences.into_iter().filter(is_wanted).collect())
+    }
+
+    /// Inserts again what is missing and compares once more: what still differs then is left alone for an hour.
+    async fn repair(
+        &self,
+        memory: &mut Memory,
+        partition: u16,
+        wanted: &[Difference],
+        stop: &CancellationToken,
+    ) -> Result<(), VerifyError> {
         let mut done = Repaired::default();
-        match self.repair(partition, &wanted, stop).await {
+        match self.fill(partition, wanted, stop).await {
             Ok(repaired) => {
                 memory.emptied.remove(&partition);
                 done = repaired;
@@ -379,7 +413,7 @@ impl Verifier {
 
     /// Folds the log again and inserts the ranges whose lines come out as they were sent. Returns why ranges were left
     /// alone, and whose figures changed.
-    async fn repair(
+    async fn fill(
         &self,
         partition: u16,
         wanted: &[Difference],
@@ -393,7 +427,8 @@ impl Verifier {
             "partition {partition}: {} ranges are missing in the warehouse; its log is folded again up to {end} and they are inserted",
             ranges.len()
         );
-        let (log, scratch, runtime) = (self.log.clone(), self.scratch.clone(), tokio::runtime::Handle::current());
+        let (log, scratch) = (self.log.clone(), self.scratch.join("fold"));
+        let runtime = tokio::runtime::Handle::current();
         let stopping = stop.clone();
         let refolded = tokio::task::spawn_blocking(move || {
             let refold = Refold { log: log.as_ref(), partition, wanted: &ranges, scratch: &scratch };
@@ -471,6 +506,12 @@ impl Verifier {
             }
         }
     }
+}
+
+/// What could not be asked or done is tried again soon. What was known stays said.
+fn put_off(memory: &mut Memory, partition: u16, error: &VerifyError) {
+    memory.soon = true;
+    tracing::warn!(partition, error = %error, "partition {partition} could not be verified, it is tried again: {error}");
 }
 
 /// A function of the range and the attempt. Under the token of an earlier insert the warehouse would drop the rows in

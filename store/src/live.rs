@@ -81,6 +81,8 @@ impl Hold for LiveHub {
         let visible = self.reach().visible.get(&partition).copied().unwrap_or_default();
         (self.on_hold)(partition, visible.next_offset);
         self.reach().held.remove(&partition);
+        // Once more: what was read in between must not pass for what is read from now on.
+        (self.on_hold)(partition, visible.next_offset);
         for (vendor, mode) in vendors {
             let signal = LiveSignal {
                 vendor: *vendor,
@@ -104,6 +106,11 @@ impl LiveHub {
     /// With something that forgets all answers about a partition.
     pub fn forgetting(self, on_hold: Box<OnHold>) -> LiveHub {
         LiveHub { on_hold, ..self }
+    }
+
+    /// Whether less of a partition is shown than was once visible.
+    pub fn is_held(&self, partition: u16) -> bool {
+        self.reach().held.contains_key(&partition)
     }
 
     fn reach(&self) -> MutexGuard<'_, Reach> {
@@ -154,13 +161,14 @@ mod tests {
         hub.hold(3, at(4));
         hub.hold(3, at(4));
         assert_eq!((hub.visible(3), hub.visible(4)), (at(4), at(10)));
+        assert!(hub.is_held(3) && !hub.is_held(4));
         hub.announce(Vec::new(), &[(3, at(20))]);
         assert_eq!(hub.visible(3), at(4));
         hub.hold(3, at(15));
         assert_eq!(hub.visible(3), at(15));
         hub.release(3, &BTreeSet::from([(VendorId(7), Mode::Live)]));
-        assert_eq!(hub.visible(3), at(20));
-        assert_eq!(*forgotten.lock().unwrap(), [(3, 10), (3, 20), (3, 20)]);
+        assert!(hub.visible(3) == at(20) && !hub.is_held(3));
+        assert_eq!(*forgotten.lock().unwrap(), [(3, 10), (3, 20), (3, 20), (3, 20)]);
         assert_eq!(heard.try_recv().unwrap().next_offset, 20, "the vendor's open pages read again");
     }
 }

@@ -20,6 +20,7 @@ use processor::audit::Audit;
 use processor::continuity::check_continuity;
 use processor::worker::Alarms;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::{ControlStore, SqliteControlStore};
@@ -72,8 +73,8 @@ pub struct App {
     pub alarms: Arc<Alarms>,
     /// Checks the books and measures.
     pub audit: Arc<Audit>,
-    /// Partitions of which the warehouse lost everything: the verifier fills them again.
-    pub emptied: Vec<u16>,
+    /// Partitions of which the warehouse lost everything, or may have: the verifier fills them again.
+    pub lost: Vec<u16>,
     /// Woken after every commit of the fold.
     pub committed: Arc<Notify>,
     /// Woken when there are new questions.
@@ -114,13 +115,9 @@ impl App {
             control.raise_sequence(vendor, seq).await?;
         }
         let (engine, warehouse) = open_warehouse(&config, &folder).await?;
-        // A repair that was interrupted left its folder.
-        let emptied = is_emptied(&warehouse, fold.as_ref()).await? || folder.refold().exists();
+        let lost = lost_partitions(&warehouse, fold.as_ref(), &folder.refold()).await?;
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
-        let live = Arc::new(live_hub(fold.as_ref(), cache.clone())?);
-        let emptied: Vec<u16> = if emptied { partitions } else { Vec::new() };
-        // Partial figures are never shown as if they were true: nothing is, until the verifier has filled it again.
-        emptied.iter().for_each(|partition| live.hold(*partition, Visible::default()));
+        let live = Arc::new(live_hub(fold.as_ref(), cache.clone(), &lost)?);
         let watermarks: Arc<dyn WatermarkSource> = Arc::new(LiveWatermarks(live.clone()));
         let catalogue = Arc::new(ControlNames::new(control.clone(), clock.clone()));
         let ledger = SharedLedger(Arc::new(Ledger::new(
@@ -164,7 +161,7 @@ impl App {
             hash_keys,
             alarms: Arc::default(),
             audit,
-            emptied,
+            lost,
             committed: Arc::default(),
             asked: Arc::default(),
         };
@@ -199,7 +196,7 @@ fn log_limits(config: &Config) -> LogLimits {
     }
 }
 
-fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<LiveHub> {
+fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>, lost: &[u16]) -> anyhow::Result<LiveHub> {
     let visible = (0..PARTITIONS)
         .map(|partition| Ok((partition, fold.visible(partition)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -208,7 +205,10 @@ fn live_hub(fold: &dyn FoldStore, cache: Arc<QueryCache>) -> anyhow::Result<Live
         cache.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset)
     };
     let forget_all = move |partition: u16, next_offset: u64| held.forget(partition, GENERATION, next_offset);
-    Ok(LiveHub::new(visible, Box::new(forget)).forgetting(Box::new(forget_all)))
+    let live = LiveHub::new(visible, Box::new(forget)).forgetting(Box::new(forget_all));
+    // Partial figures are never shown as if they were true: nothing is, until the verifier has filled it again.
+    lost.iter().for_each(|partition| live.hold(*partition, Visible::default()));
+    Ok(live)
 }
 
 async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
@@ -236,22 +236,26 @@ async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<
     Ok((engine, warehouse))
 }
 
-/// Whether the warehouse was taken away: it would show empty figures as if they were true.
-async fn is_emptied(warehouse: &Warehouse, fold: &dyn FoldStore) -> anyhow::Result<bool> {
-    let (mut projected, mut sent) = (false, false);
+/// The partitions of which pages must show nothing before the verifier has been there: those that were shown before the
+/// warehouse was taken away, or before a repair was interrupted.
+async fn lost_partitions(warehouse: &Warehouse, fold: &dyn FoldStore, repairs: &Path) -> anyhow::Result<Vec<u16>> {
+    let (mut shown, mut sent) = (Vec::new(), false);
     for partition in 0..PARTITIONS {
-        projected |= fold.visible(partition)?.next_offset > 0;
+        if fold.visible(partition)?.next_offset > 0 {
+            shown.push(partition);
+        }
         sent |= fold.sent(partition)?.iter().any(|range| range.sums.rows > 0);
     }
     // An earlier release did not note what it sent: with something still in the outbox nothing may have been inserted yet.
-    let sent = sent || projected && fold.outbox_len()? == 0 && fold.has_booked()?;
-    let emptied = sent && !warehouse.has_purchases().await?;
-    if emptied {
+    let sent = sent || !shown.is_empty() && fold.outbox_len()? == 0 && fold.has_booked()?;
+    if sent && !warehouse.has_purchases().await? {
         tracing::error!(
-            "the warehouse is empty, but fold.db says that purchases were written to it: it is filled again from the log, and nothing is shown until then"
+            "the warehouse is empty, but fold.db says that purchases were written to it: it is filled again from the log, and \
+             nothing is shown until then"
         );
+        return Ok(shown);
     }
-    Ok(emptied)
+    Ok(if repairs.exists() { shown } else { Vec::new() })
 }
 
 fn audit(log: Arc<dyn EventLog>, store: Arc<dyn FoldStore>, clock: Clock) -> Audit {

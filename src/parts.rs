@@ -95,7 +95,7 @@ fn start_verifier(app: &Arc<App>, component: Component) {
         clock: app.clock.clone(),
         differences: app.audit.differences.clone(),
     };
-    let memory = Memory::of_emptied(app.emptied.iter().copied());
+    let memory = Memory::of_lost(app.lost.iter().copied());
     spawn(component, async move |stop| verifier.run(memory, &stop).await);
 }
 

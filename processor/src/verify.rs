@@ -4,10 +4,13 @@
 //! partition is shown up to there only. What the warehouse holds too much, or holds otherwise, is reported and never
 //! touched.
 
+mod difference;
+
 use crate::Owned;
 use crate::audit::Differences;
 use crate::refold::{self, Refold, RefoldError, Refolded};
 use crate::sink::{PAUSES_MS, split};
+use difference::{Difference, Verdict};
 use domain::ids::{Mode, Timestamp, VendorId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -75,7 +78,7 @@ pub struct Verifier {
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Partitions of which the warehouse holds nothing any more: all is inserted, also what was sent before it was noted.
-    emptied: BTreeSet<u16>,
+    lost: BTreeSet<u16>,
     /// Up to where each partition was right at the last check.
     confirmed: BTreeMap<u16, u64>,
     /// Partitions that show less than is visible; and what must be visible, and right, before they show all again.
@@ -91,89 +94,23 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// For a warehouse that lost everything: these partitions are filled again whatever was noted.
-    pub fn of_emptied(partitions: impl IntoIterator<Item = u16>) -> Memory {
-        let emptied: BTreeSet<u16> = partitions.into_iter().collect();
+    /// For a warehouse that lost everything, or may have: these partitions are filled again whatever was noted, and are
+    /// held already.
+    pub fn of_lost(partitions: impl IntoIterator<Item = u16>) -> Memory {
+        let lost: BTreeSet<u16> = partitions.into_iter().collect();
         let words = |partition: &u16| {
-            let words =
-                format!("partition {partition}: the warehouse is empty; nothing is shown until it is filled again");
+            let words = format!(
+                "partition {partition}: the warehouse lost what it had; nothing is shown until it is checked and filled again"
+            );
             (*partition, vec![words])
         };
         Memory {
-            held: emptied.iter().map(|partition| (*partition, 0)).collect(),
-            words: emptied.iter().map(words).collect(),
-            emptied,
+            held: lost.iter().map(|partition| (*partition, 0)).collect(),
+            words: lost.iter().map(words).collect(),
+            lost,
             ..Memory::default()
         }
     }
-}
-
-/// What was found of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Less than was sent, or as much with other sums.
-    Missing,
-    /// More than was sent.
-    TooMuch,
-}
-
-/// A range that is not as it was sent. `sent` is `None` where that was not noted.
-#[derive(Debug, Clone, Copy)]
-struct Difference {
-    from: u64,
-    to: u64,
-    sent: Option<SentSums>,
-    found: SentSums,
-}
-
-impl Difference {
-    fn verdict(&self) -> Verdict {
-        match self.sent {
-            Some(sent) if self.found.lines > sent.lines || self.found.rows > sent.rows => Verdict::TooMuch,
-            _ => Verdict::Missing,
-        }
-    }
-
-    /// Whether pages would show less than the truth.
-    fn is_less(&self) -> bool {
-        self.sent.is_none_or(|sent| self.found.lines < sent.lines || self.found.rows < sent.rows)
-    }
-
-    fn words(&self, partition: u16, failed: Option<&str>) -> String {
-        let range = format!("partition {partition}, records {} to {}", self.from, self.to - 1);
-        let Some(sent) = self.sent else {
-            return format!("{range}: the warehouse was emptied; it is filled again from the log{}", suffix(failed));
-        };
-        let found = self.found;
-        let counts =
-            format!("{} of {} lines and {} of {} purchase rows", found.lines, sent.lines, found.rows, sent.rows);
-        match self.verdict() {
-            Verdict::TooMuch => format!(
-                "{range}: the warehouse holds more than was sent, {} lines instead of {} and {} purchase rows instead of {}; \
-                 nothing was changed",
-                found.lines, sent.lines, found.rows, sent.rows
-            ),
-            Verdict::Missing if (found.lines, found.rows) == (sent.lines, sent.rows) => format!(
-                "{range}: the warehouse holds other amounts than were sent (gross {} instead of {}, net {} instead of {}, \
-                 commission {} instead of {}){}",
-                found.gross,
-                sent.gross,
-                found.net,
-                sent.net,
-                found.commission,
-                sent.commission,
-                suffix(failed)
-            ),
-            Verdict::Missing => format!(
-                "{range}: the warehouse holds {counts}; the rest is inserted again from the log{}",
-                suffix(failed)
-            ),
-        }
-    }
-}
-
-fn suffix(failed: Option<&str>) -> String {
-    failed.map(|why| format!(", which did not help: {why}")).unwrap_or_default()
 }
 
 /// A comparison of a partition.
@@ -302,7 +239,7 @@ impl Verifier {
         let mut done = Repaired::default();
         match self.fill(partition, wanted, stop).await {
             Ok(repaired) => {
-                memory.emptied.remove(&partition);
+                memory.lost.remove(&partition);
                 done = repaired;
             }
             // The warehouse or this process is going away: the next round goes on.
@@ -334,7 +271,7 @@ impl Verifier {
         let newest = ranges.len().saturating_sub(NEWEST_RANGES);
         let first = ranges.partition_point(|range| range.to <= confirmed).min(newest);
         let mut differences = Vec::new();
-        if memory.emptied.contains(&partition) && noted_from > 0 {
+        if memory.lost.contains(&partition) && noted_from > 0 {
             differences.push(Difference { from: 0, to: noted_from, sent: None, found: SentSums::default() });
         }
         for some in ranges[first..].chunks(RANGES_PER_QUESTION) {

@@ -234,7 +234,7 @@ async fn what_is_lost_comes_back_to_the_cent() {
     scene.heals(&mut memory, Which::All, "ALTER TABLE ledger_lines DROP PARTITION (1, 202601)").await;
     scene.heals(&mut memory, Which::All, "TRUNCATE TABLE ledger_lines;TRUNCATE TABLE purchases").await;
     let emptied = "TRUNCATE TABLE ledger_lines;TRUNCATE TABLE purchases";
-    scene.heals(&mut Memory::of_emptied(all_partitions()), Which::All, emptied).await;
+    scene.heals(&mut Memory::of_lost(all_partitions()), Which::All, emptied).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,7 +393,7 @@ async fn an_emptied_warehouse_is_filled_also_with_what_was_never_noted() {
     scene.statement("TRUNCATE TABLE purchases").await;
     scene.round(&mut Memory::default(), Which::All).await;
     assert!(scene.told().is_empty() && scene.sums().await.lines == 0, "who does not know what was sent misses nothing");
-    let mut memory = Memory::of_emptied(all_partitions());
+    let mut memory = Memory::of_lost(all_partitions());
     scene.round(&mut memory, Which::All).await;
     assert_eq!(scene.sums().await, before);
     let told = scene.told();

@@ -149,7 +149,11 @@ impl Verifier {
         let mut since_all = ALL_EVERY;
         while !stop.is_cancelled() {
             let which = if since_all >= ALL_EVERY { Which::All } else { Which::Newest };
-            self.round(&mut memory, which, stop).await;
+            // Whatever a round waits for when it is stopped, doing it again at the next start is safe.
+            tokio::select! {
+                () = self.round(&mut memory, which, stop) => {}
+                () = stop.cancelled() => return,
+            }
             let pause = if memory.soon { AGAIN_AFTER } else { NEWEST_EVERY };
             since_all = if which == Which::All { pause } else { since_all + pause };
             tokio::select! {

@@ -23,6 +23,21 @@ async fn totals(vendor: &Vendor) -> Value {
     vendor.api.get(&["totals"], &[("group", "affiliate")]).await.unwrap()["rows"].clone()
 }
 
+async fn metrics(it: &Instance) -> String {
+    let answer = it.get(&format!("{}/metrics", it.product.url())).await;
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+async fn until_noticed(it: &Instance) {
+    for _ in 0..600 {
+        if metrics(it).await.contains("at_reconcile_differences_total{kind=\"warehouse\"}") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("not noticed within 30 s");
+}
+
 async fn until_ready(it: &Instance) {
     let mut words = String::new();
     for _ in 0..600 {
@@ -79,14 +94,10 @@ async fn a_warehouse_that_was_lost_or_is_older_is_filled_again() {
             copy_folder(copy, &warehouse);
         }
         it.start_again().await;
-        // The first check of an older copy takes a moment.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        until_noticed(&it).await;
         until_ready(&it).await;
         assert_eq!(totals(&moved(&it, &acme).await).await, whole, "{replacement:?}");
-        let metrics = it.get(&format!("{}/metrics", it.product.url())).await;
-        let text = String::from_utf8_lossy(&metrics.body).into_owned();
-        assert!(text.contains("at_reconcile_differences_total{kind=\"warehouse\"}"), "it was noticed");
-        assert!(text.contains("at_sink_unverified_lines 0"), "{text}");
+        assert!(metrics(&it).await.contains("at_sink_unverified_lines 0"));
         assert!(!it.data_dir().join("refold").exists());
     }
 }

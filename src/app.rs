@@ -12,7 +12,7 @@ use ingest::failed::FailedList;
 use ingest::receive::Edge;
 use std::sync::Arc;
 use store::kafka::live::LiveListener;
-use store::live::Announce;
+use store::live::LiveHub;
 use store::secrets::system_random;
 
 /// The parts of a process; which there are depends on its role.
@@ -45,13 +45,13 @@ impl App {
             return Ok((app, None));
         }
         let (stores, engine) = LedgerStores::open(&app.base).await?;
-        let mut pages: Option<Arc<dyn Announce>> = None;
+        let mut pages: Option<Arc<LiveHub>> = None;
         let mut reading = None;
         if role.shows_pages() {
             if let Some(kafka) = &app.base.kafka {
                 app.listener = Some(LiveListener::open(kafka).await?);
             }
-            let live = LiveParts::new(stores.fold.clone()).await?;
+            let live = LiveParts::new(&stores).await?;
             pages = Some(live.hub.clone());
             reading = Some(Reading::new(&app.base, &stores, live, failures));
         }

@@ -147,6 +147,11 @@ impl DataFolder {
         self.dir.join("fold.db")
     }
 
+    /// Where the log is folded once more when the warehouse lost something; empty otherwise.
+    pub fn refold(&self) -> PathBuf {
+        self.dir.join("refold")
+    }
+
     /// Vendors, connections, sessions, keys.
     pub fn control(&self) -> PathBuf {
         self.dir.join("control.db")

@@ -9,8 +9,16 @@ use processor::worker::Alarms;
 use std::sync::Arc;
 use store::kafka::live::LivePublisher;
 use store::kafka::membership::{Assignment, Membership};
-use store::live::Announce;
+use store::live::{Announce, Hold, LiveHub};
 use tokio::sync::Notify;
+
+/// Who is told what pages may show: those of this process, or of all processes.
+pub struct Told {
+    /// What became visible.
+    pub live: Arc<dyn Announce>,
+    /// What is missing and must not be shown.
+    pub shown: Arc<dyn Hold>,
+}
 
 /// What sink, worker, look-ups and audit share.
 pub struct Folding {
@@ -20,8 +28,8 @@ pub struct Folding {
     pub owned: Owned,
     /// Its place in the group that shares them, if there are others.
     pub membership: Option<Arc<Membership>>,
-    /// Who is told what became visible.
-    pub live: Arc<dyn Announce>,
+    /// Who is told what pages may show.
+    pub told: Told,
     /// Partitions that stopped.
     pub alarms: Arc<Alarms>,
     /// Checks the books and measures.
@@ -34,13 +42,14 @@ pub struct Folding {
 
 impl Folding {
     /// Joins the group, if the log is shared. `pages` are those of this process.
-    pub fn open(base: &Base, stores: &LedgerStores, pages: Option<Arc<dyn Announce>>) -> anyhow::Result<Folding> {
-        let (owned, membership, live): (Owned, _, Arc<dyn Announce>) = match (&base.kafka, pages) {
+    pub fn open(base: &Base, stores: &LedgerStores, pages: Option<Arc<LiveHub>>) -> anyhow::Result<Folding> {
+        let (owned, membership, told) = match (&base.kafka, pages) {
             (Some(kafka), _) => {
                 let member = Arc::new(Membership::join(kafka, &base.config.kafka.group, Assignment::default())?);
-                (member.owned(), Some(member), Arc::new(LivePublisher::open(kafka)?))
+                let publisher = Arc::new(LivePublisher::open(kafka)?);
+                (member.owned(), Some(member), Told { live: publisher.clone(), shown: publisher })
             }
-            (None, Some(pages)) => (processor::owns_everything(), None, pages),
+            (None, Some(hub)) => (processor::owns_everything(), None, Told { live: hub.clone(), shown: hub }),
             (None, None) => anyhow::bail!("a fold whose log is a file has pages in the same process"),
         };
         let audit = Audit {
@@ -55,7 +64,7 @@ impl Folding {
             stores: stores.clone(),
             owned,
             membership,
-            live,
+            told,
             alarms: Arc::default(),
             audit: Arc::new(audit),
             committed: Arc::default(),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use domain::ids::PARTITIONS;
 use engine::Engine;
 use processor::continuity::check_continuity;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::fold_store::{FoldStore, PostgresFoldStore, SqliteFoldStore};
@@ -24,6 +25,8 @@ pub struct LedgerStores {
     pub fold: Arc<dyn FoldStore>,
     /// The warehouse.
     pub warehouse: Warehouse,
+    /// Partitions of which the warehouse lost everything, or may have: the verifier fills them again.
+    pub lost: Vec<u16>,
 }
 
 impl LedgerStores {
@@ -35,11 +38,13 @@ impl LedgerStores {
             check_continuity(base.log.as_ref(), fold.as_ref(), &partitions).await?;
         }
         let (engine, warehouse) = open_warehouse(&base.config, &base.folder).await?;
-        let stores = LedgerStores { fold, warehouse };
+        let mut stores = LedgerStores { fold, warehouse, lost: Vec::new() };
         if base.role == Role::All {
             stores.raise_sequences(base).await?;
             stores.warehouse.migrate().await.context("the warehouse's tables could not be made")?;
-            stores.refuse_emptied_warehouse().await?;
+        }
+        if base.role.folds() {
+            stores.lost = stores.lost_partitions(base.folder.refold()).await?;
         }
         Ok((stores, engine))
     }
@@ -53,24 +58,32 @@ impl LedgerStores {
         Ok(())
     }
 
-    /// A warehouse that was taken away would show empty figures as if they were true.
-    async fn refuse_emptied_warehouse(&self) -> anyhow::Result<()> {
+    /// The partitions of which pages must show nothing before the verifier has been there: those that were shown before
+    /// the warehouse was taken away, or before a repair was interrupted.
+    async fn lost_partitions(&self, repairs: PathBuf) -> anyhow::Result<Vec<u16>> {
         let fold = self.fold.clone();
-        let has_lines = blocking(move || -> anyhow::Result<bool> {
-            let mut projected = false;
+        let (shown, sent) = blocking(move || -> anyhow::Result<(Vec<u16>, bool)> {
+            let (mut shown, mut sent) = (Vec::new(), false);
             for partition in 0..PARTITIONS {
-                projected |= fold.visible(partition)?.next_offset > 0;
+                if fold.visible(partition)?.next_offset > 0 {
+                    shown.push(partition);
+                }
+                sent |= fold.sent(partition)?.iter().any(|range| range.sums.rows > 0);
             }
-            // With something still in the outbox nothing may have been inserted yet: that is no loss.
-            Ok(projected && fold.outbox_len()? == 0 && fold.has_booked()?)
+            // An earlier release did not note what it sent: with something still in the outbox nothing may have been
+            // inserted yet.
+            let sent = sent || !shown.is_empty() && fold.outbox_len()? == 0 && fold.has_booked()?;
+            Ok((shown, sent))
         })
         .await?;
-        anyhow::ensure!(
-            !has_lines || self.warehouse.has_purchases().await?,
-            "the warehouse is empty, but fold.db says that purchases were written to it. Bring the warehouse folder back from the same \
-             backup, or move fold.db away too: both are built again from the log"
-        );
-        Ok(())
+        if sent && !self.warehouse.has_purchases().await? {
+            tracing::error!(
+                "the warehouse is empty, but the fold store says that purchases were written to it: it is filled again from the log, \
+                 and nothing is shown until then"
+            );
+            return Ok(shown);
+        }
+        Ok(if repairs.exists() { shown } else { Vec::new() })
     }
 }
 

@@ -48,7 +48,7 @@ async fn compare(hub: &LiveHub, fold: &Arc<dyn FoldStore>, lost: &Notify) {
 
 /// Whether the hub has not heard of what was visible at the last comparison.
 fn stayed_behind(hub: &LiveHub, seen: &BTreeMap<u16, u64>) -> bool {
-    seen.iter().any(|(partition, next_offset)| hub.visible(*partition).next_offset < *next_offset)
+    seen.iter().any(|(partition, next_offset)| hub.announced(*partition) < *next_offset)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::control::{ConnectRequest, ConnectionInfo, ControlError, EndpointInfo, NewVendor, Session};
+use store::event_log::partition_of;
 use store::fold_store::Activity;
 use store::live::Heard;
 use store::scope::TenantScope;
@@ -227,6 +228,7 @@ impl Backend for Pages {
             name: vendor.name,
             is_demo: vendor.is_demo,
             time_zone: vendor.time_zone,
+            is_incomplete: self.app.live.is_held(partition_of(vendor.id)),
         };
         // Real workspaces first: the demo is where one starts, not where one stays.
         let (demo, real): (Vec<_>, Vec<_>) = vendors.into_iter().partition(|vendor| vendor.is_demo);
@@ -330,7 +332,7 @@ impl Backend for Pages {
         let open = OpenStream::new(self.streams.clone());
         let signals = BroadcastStream::new(self.app.live.subscribe()).filter_map(move |signal| {
             // A reader that lagged behind is told where things stand now.
-            let now = || app.live.visible(store::event_log::partition_of(scope.vendor())).next_offset;
+            let now = || app.live.visible(partition_of(scope.vendor())).next_offset;
             let mine = match signal {
                 Ok(Heard::Signal(signal)) => {
                     (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset)

@@ -11,6 +11,7 @@ use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
 use processor::relay::Relay;
 use processor::sink::Sink;
+use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
         store: folding.stores.fold.clone(),
         partitions: folding.owned.clone(),
         warehouse: Arc::new(folding.stores.warehouse.clone()),
-        live: folding.live.clone(),
+        live: folding.told.live.clone(),
         committed: folding.committed.clone(),
         generation: GENERATION,
         batch_items: base.config.processor.project_max_lines,
@@ -94,6 +95,24 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
     start_deadlines(base, folding, lifecycle.register("deadlines", BUDGET));
     let audit = folding.audit.clone();
     spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
+    start_verifier(base, folding, lifecycle.register("verifier", BUDGET));
+}
+
+fn start_verifier(base: &Base, folding: &Folding, component: Component) {
+    let verifier = Verifier {
+        store: folding.stores.fold.clone(),
+        log: base.log.clone(),
+        partitions: folding.owned.clone(),
+        warehouse: folding.stores.warehouse.clone(),
+        shown: folding.told.shown.clone(),
+        generation: GENERATION,
+        batch_items: base.config.processor.project_max_lines,
+        scratch: base.folder.refold(),
+        clock: base.clock.clone(),
+        differences: folding.audit.differences.clone(),
+    };
+    let memory = Memory::of_lost(folding.stores.lost.iter().copied());
+    spawn(component, async move |stop| verifier.run(memory, &stop).await);
 }
 
 fn start_worker(base: &Base, folding: &Folding, component: Component) {
@@ -160,7 +179,8 @@ fn start_deadlines(base: &Base, folding: &Folding, component: Component) {
 }
 
 fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListener>, lifecycle: &Lifecycle) {
-    let relay = Relay { control: Arc::new(base.control.clone()), log: base.log.clone(), writer: base.role.name().to_owned() };
+    let relay =
+        Relay { control: Arc::new(base.control.clone()), log: base.log.clone(), writer: base.role.name().to_owned() };
     spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
     if let Some(listener) = listener {
         let reading = reading.clone();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use store::control::ControlStore;
 use store::event_log::{EventLog, partition_of};
 use store::fold_store::{FoldStore, Visible};
-use store::live::{Change, LiveHub};
+use store::live::{Change, Hold, LiveHub};
 
 /// Generation of the log: it changes only when the log itself is replaced.
 pub const GENERATION: u16 = 1;
@@ -67,14 +67,17 @@ pub struct LiveParts {
 
 impl LiveParts {
     /// Starts at what the fold store says is visible. Whoever listens for signals of other processes does so before.
-    pub async fn new(fold: Arc<dyn FoldStore>) -> anyhow::Result<LiveParts> {
+    pub async fn new(stores: &LedgerStores) -> anyhow::Result<LiveParts> {
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
         let kept = cache.clone();
         let forget = move |change: Change<'_>| match change {
             Change::Of(signal) => kept.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset),
             Change::Partition(partition, offset) => kept.mark_partition_changed(partition, GENERATION, offset),
+            Change::Wrong(partition, offset) => kept.forget(partition, GENERATION, offset),
         };
-        let hub = Arc::new(LiveHub::new(visible(fold).await?, Box::new(forget)));
+        let hub = Arc::new(LiveHub::new(visible(stores.fold.clone()).await?, Box::new(forget)));
+        // Partial figures are never shown as if they were true: nothing is, until the verifier has filled it again.
+        stores.lost.iter().for_each(|partition| hub.hold(*partition, Visible::default()));
         Ok(LiveParts { hub, cache })
     }
 }

@@ -10,5 +10,7 @@ mod decisions;
 mod instance;
 #[path = "it/log_tail.rs"]
 mod log_tail;
+#[path = "it/lost_warehouse.rs"]
+mod lost_warehouse;
 #[path = "it/operating.rs"]
 mod operating;

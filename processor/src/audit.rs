@@ -19,24 +19,28 @@ const FRESH_MS: i64 = 1_000;
 /// How much of the log is read to learn the age of one record.
 const ONE_RECORD_BYTES: usize = 1;
 
-/// What does not add up, in words, until it does.
+/// The kind of the differences that the audit finds.
+const KIND: &str = "outcomes";
+
+/// What does not add up, in words, until it does, by who found it.
 #[derive(Debug, Default)]
-pub struct Differences(Mutex<Vec<String>>);
+pub struct Differences(Mutex<BTreeMap<&'static str, Vec<String>>>);
 
 impl Differences {
     /// What was found at the last check.
     pub fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect()
     }
 
-    /// Puts what was found in the place of what was found before. Counts and logs what is new.
-    fn replace(&self, found: Vec<String>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Puts what was found in the place of what was found before of this kind. Counts and logs what is new.
+    pub(crate) fn replace(&self, kind: &'static str, found: Vec<String>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(kind).or_default();
         for words in found.iter().filter(|words| !known.contains(words)) {
-            telemetry::event!(ERROR, Metric::ReconcileDifferences, [("kind", "outcomes")]; "the books do not add up: {words}");
+            telemetry::event!(ERROR, Metric::ReconcileDifferences, [("kind", kind)]; "the books do not add up: {words}");
         }
         if found.is_empty() && !known.is_empty() {
-            tracing::info!("the books add up again");
+            tracing::info!(kind, "the books add up again ({kind})");
         }
         *known = found;
     }
@@ -79,7 +83,7 @@ impl Audit {
     pub async fn check(&self) -> anyhow::Result<()> {
         let store = self.store.clone();
         let tally = blocking(move || store.tally()).await??;
-        self.differences.replace(differences(&tally));
+        self.differences.replace(KIND, differences(&tally));
         Ok(())
     }
 
@@ -244,10 +248,13 @@ mod tests {
     #[test]
     fn what_was_found_stays_until_it_is_right_again() {
         let list = Differences::default();
-        list.replace(vec!["one".to_owned()]);
-        list.replace(vec!["one".to_owned(), "two".to_owned()]);
-        assert_eq!(list.list(), ["one", "two"]);
-        list.replace(Vec::new());
+        list.replace("a", vec!["one".to_owned()]);
+        list.replace("b", vec!["three".to_owned()]);
+        list.replace("a", vec!["one".to_owned(), "two".to_owned()]);
+        assert_eq!(list.list(), ["one", "two", "three"]);
+        list.replace("a", Vec::new());
+        assert_eq!(list.list(), ["three"], "each kind by itself");
+        list.replace("b", Vec::new());
         assert!(list.list().is_empty());
     }
 

@@ -5,13 +5,14 @@ use domain::decision::Decision;
 use domain::fact::Alias;
 use domain::fold::{self, Counters, Effects, Event, Fanout, Outcome, Place};
 use domain::ids::*;
+use domain::line::PurchaseRow;
 use domain::story::Scope;
 use domain::target::StateError;
 use schemas::decode::{Decoded, decode_answer, decode_delivery, seen_of};
 use schemas::provider::ViewError;
 use schemas::record::{Delivery, LookupResult, Payload, Record, RecordError};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use store::event_log::{LogError, StoredRecord};
 use store::fold_store::{Commit, FoldStore, FoldStoreError, Position, RecordRow};
 
@@ -132,7 +133,7 @@ impl<'a, 'b> Batch<'a, 'b> {
 
     fn take(&mut self, effects: Effects) {
         self.commit.lines.extend(effects.lines);
-        self.commit.rows.extend(effects.rows);
+        self.commit.rows.extend(last_of_each(effects.rows));
         self.commit.questions.extend(effects.questions);
         self.commit.resolved.extend(effects.resolved);
     }
@@ -355,6 +356,16 @@ impl<'a, 'b> Batch<'a, 'b> {
         }
         Ok(())
     }
+}
+
+/// How each purchase stands after the record: the warehouse keeps one row per purchase and record, the last. Counted are
+/// then as many as were sent.
+fn last_of_each(mut rows: Vec<PurchaseRow>) -> Vec<PurchaseRow> {
+    let mut later = HashSet::new();
+    rows.reverse();
+    rows.retain(|row| later.insert(row.purchase));
+    rows.reverse();
+    rows
 }
 
 /// Adds what folding again led to; returns what is left to touch.

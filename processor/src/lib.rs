@@ -4,16 +4,19 @@
 //! The path of a record: [`worker`] reads a batch, [`batch`] decodes and folds it over
 //! [`state`], one transaction commits it with the position; [`sink`] carries the lines into the
 //! warehouse and announces them. [`relay`] brings people's decisions into the log, [`lookups`]
-//! the providers' answers, [`deadlines`] what waited too long.
+//! the providers' answers, [`deadlines`] what waited too long. [`verify`] asks the warehouse whether
+//! what was sent is still there.
 pub mod audit;
 pub mod batch;
 pub mod continuity;
 pub mod deadlines;
 mod generations;
 pub mod lookups;
+mod refold;
 pub mod relay;
 pub mod sink;
 pub mod state;
+pub mod verify;
 pub mod worker;
 
 /// The partitions that are this process's, now and after every change. Several processes share them; which one may

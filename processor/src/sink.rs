@@ -24,7 +24,7 @@ const GATHER: Duration = Duration::from_millis(100);
 /// How long they gather after a larger one.
 const GATHER_BUSY: Duration = Duration::from_millis(400);
 /// Pause after a failed insert, growing to the last.
-const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
+pub(crate) const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
 
 /// Projects the outbox.
 pub struct Sink {
@@ -229,7 +229,8 @@ fn observe_delay(batch: &OutboxBatch, now: Timestamp) {
     }
 }
 
-fn split(batch: &OutboxBatch) -> (Vec<LedgerLine>, Vec<PurchaseRow>) {
+/// Lines and purchase rows of a batch, in order.
+pub(crate) fn split(batch: &OutboxBatch) -> (Vec<LedgerLine>, Vec<PurchaseRow>) {
     let (mut lines, mut rows) = (Vec::new(), Vec::new());
     for item in &batch.items {
         match item {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::fold_store::{
     Activity, Commit, FoldStore, FoldStoreError, ListedRecord, OpenQuestion, OpenSummary, OutboxBatch, OutcomeCounts,
-    Position, SqliteFoldStore, Tally, Visible,
+    Position, SentRange, SqliteFoldStore, Tally, Visible,
 };
 use store::postgres::PostgresError;
 use tempfile::TempDir;
@@ -216,6 +216,7 @@ impl FoldStore for SimStore {
         answer(scope: Scope, request: &str) -> Option<Answer>;
         decisions(vendor: VendorId) -> Vec<(u64, Decision)>;
         outbox_len() -> u64;
+        sent(partition: u16) -> Vec<SentRange>;
         open_questions(after: u64, limit: usize) -> Vec<OpenQuestion>;
         open_question_count(vendor: VendorId) -> u64;
         story_of_purchase(purchases: &[PurchaseId]) -> Vec<Option<StoryId>>;

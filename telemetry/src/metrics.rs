@@ -72,6 +72,7 @@ metrics_table! {
     SinkInsertSeconds, "at_sink_insert_seconds", Histogram, "Duration of one warehouse insert.";
     SinkBatchLines, "at_sink_batch_lines", Histogram, "Lines per warehouse insert.";
     SinkRetries, "at_sink_retries_total", Counter, "Warehouse inserts tried again.";
+    SinkUnverifiedLines, "at_sink_unverified_lines", Gauge, "Lines that were sent to the warehouse and are not there at the last check.";
     VisibleDelaySeconds, "at_visible_delay_seconds", Histogram, "From received to readable, by path.";
     ReconcileDifferences, "at_reconcile_differences_total", Counter, "Checks of the books that found a new difference; must stay 0. By kind.";
     QuerySeconds, "at_query_seconds", Histogram, "Duration of a warehouse query, by query.";

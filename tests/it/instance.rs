@@ -73,6 +73,11 @@ impl Instance {
     /// Ends it with SIGKILL and starts it again on the same data.
     pub async fn kill_and_restart(&mut self) {
         self.product.kill().await.unwrap();
+        self.start_again().await;
+    }
+
+    /// Starts it on the same data after it was ended.
+    pub async fn start_again(&mut self) {
         self.product = Product::start(&self.options).await.unwrap();
     }
 

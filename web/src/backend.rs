@@ -90,6 +90,8 @@ pub struct VendorView {
     pub is_demo: bool,
     /// IANA name; times are shown in it.
     pub time_zone: String,
+    /// Some of its figures were lost and are being made again: less is shown than there is, and every page says so.
+    pub is_incomplete: bool,
 }
 
 /// Where a read looks: a session, one of its vendors, and test or live.

@@ -432,3 +432,18 @@ async fn ranges_that_cannot_be_used_are_named() {
         assert!(answer.body.contains(&format!("“{field}”")), "{query}: {}", answer.body);
     }
 }
+
+#[tokio::test]
+async fn pages_say_so_while_figures_are_being_rebuilt() {
+    let site = Site::new();
+    site.backend.set_incomplete("acme", true);
+    for page in ["dashboard", "redemptions"] {
+        assert!(site.ok(&format!("/acme/{page}")).await.body.contains("Figures are being rebuilt"), "{page}");
+        assert!(
+            !site.ok(&format!("/demo/{page}")).await.body.contains("Figures are being rebuilt"),
+            "{page} of another"
+        );
+    }
+    site.backend.set_incomplete("acme", false);
+    assert!(!site.ok("/acme/dashboard").await.body.contains("Figures are being rebuilt"));
+}

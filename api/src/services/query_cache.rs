@@ -67,6 +67,8 @@ struct State {
     changed: HashMap<(VendorId, Mode), Position>,
     /// Up to where anything of a partition may have changed, for scopes that are not in `changed`.
     partitions: HashMap<u16, Position>,
+    /// How often everything was forgotten.
+    forgotten: u64,
 }
 
 /// The cache.
@@ -96,16 +98,26 @@ impl QueryCache {
 
     /// Anything of the partition may have become visible up to `next_offset`. Call it before the watermark moves there.
     pub fn mark_partition_changed(&self, partition: u16, generation: u16, next_offset: u64) {
-        let position = (generation, next_offset);
+        self.lock().mark_partition(partition, (generation, next_offset));
+    }
+
+    /// Answers about this partition that were read below `next_offset` may have been wrong. They are forgotten (with all
+    /// others: it is rare), and readers below it are not answered from here.
+    pub fn forget(&self, partition: u16, generation: u16, next_offset: u64) {
         let mut state = self.lock();
-        let changed = state.partitions.entry(partition).or_insert(position);
-        *changed = position.max(*changed);
+        state.mark_partition(partition, (generation, next_offset));
+        state.entries.clear();
+        state.order.clear();
+        state.bytes = 0;
+        state.forgotten += 1;
     }
 
     /// Where the scope's vendor and mode last changed: what depends only on the scope's data
     /// is unchanged while this number is (for entity tags).
     pub fn last_change(&self, scope: &TenantScope) -> u64 {
-        self.lock().changed(scope).1
+        let state = self.lock();
+        // Offsets stay below 2^45.
+        state.changed(scope).1 | state.forgotten << 48
     }
 
     /// The answer to `question` at `watermark`: kept, or read by waiting for `read`, which does
@@ -184,11 +196,15 @@ impl State {
         own.max(self.partitions.get(&partition_of(scope.vendor())).copied().unwrap_or_default())
     }
 
+    fn mark_partition(&mut self, partition: u16, position: Position) {
+        let changed = self.partitions.entry(partition).or_insert(position);
+        *changed = position.max(*changed);
+    }
+
     /// Remembers changes by partition only, which makes more answers look old, never an old one fresh.
     fn fold_changes(&mut self) {
         for ((vendor, _), position) in std::mem::take(&mut self.changed) {
-            let changed = self.partitions.entry(partition_of(vendor)).or_insert(position);
-            *changed = position.max(*changed);
+            self.mark_partition(partition_of(vendor), position);
         }
     }
 
@@ -277,6 +293,24 @@ mod tests {
         assert_eq!(reader.ask("a", 25).await, 4, "an older page must not see the newer answer");
         assert_eq!(reader.ask("a", 40).await, 3);
         assert_eq!(reader.cache.last_change(&reader.scope), 30);
+    }
+
+    /// Something was missing at 20; until it is back, pages read up to 5.
+    #[tokio::test]
+    async fn what_may_have_been_wrong_is_forgotten_and_never_comes_back() {
+        let reader = reader(CacheLimits::default()).await;
+        let partition = partition_of(reader.scope.vendor());
+        assert_eq!(reader.ask("a", 20).await, 1);
+        let before = reader.cache.last_change(&reader.scope);
+        reader.cache.forget(partition, 1, 20);
+        assert_eq!(reader.ask("a", 5).await, 2);
+        assert_eq!(reader.ask("a", 5).await, 3, "read while it is missing, and not kept");
+        assert_eq!(reader.ask("a", 20).await, 4, "a reader that was slow");
+        reader.cache.forget(partition, 1, 20);
+        assert_eq!(reader.ask("a", 20).await, 5);
+        assert_eq!(reader.ask("a", 20).await, 5);
+        assert_eq!(reader.ask("a", 30).await, 5);
+        assert_ne!(reader.cache.last_change(&reader.scope), before, "no browser keeps its copy");
     }
 
     #[tokio::test]

@@ -1122,3 +1122,114 @@ fn strange_texts_come_back_and_stay_apart() {
         assert_eq!(types.into_iter().collect::<BTreeSet<_>>(), texts.iter().map(|text| (*text).to_owned()).collect());
     });
 }
+
+/// Ranges as (from, to, lines, rows).
+fn sent(store: &dyn FoldStore) -> Vec<(u64, u64, u64, u64)> {
+    let ranges = store.sent(PARTITION).unwrap();
+    ranges.iter().map(|range| (range.from, range.to, range.sums.lines, range.sums.rows)).collect()
+}
+
+fn deliver(store: &dyn FoldStore, limit: usize, at: Timestamp) {
+    store.delivered(&store.outbox(&all_partitions(), limit).unwrap(), at).unwrap();
+}
+
+#[test]
+fn what_was_sent_is_noted_and_no_record_is_in_two_ranges() {
+    on_every_backend(|store| {
+        assert!(store.sent(PARTITION).unwrap().is_empty());
+        // Records without lines.
+        commit(store, PARTITION, 2, &Commit::default()).unwrap();
+        deliver(store, 10, NOW);
+        assert_eq!(sent(store), [(0, 2, 0, 0)]);
+        let filled = Commit {
+            rows: vec![purchase_row(2), purchase_row(4)],
+            lines: vec![line(2, 0), line(2, 1), line(4, 0)],
+            ..Commit::default()
+        };
+        commit(store, PARTITION, 6, &filled).unwrap();
+        // In the middle of record 2: it has a range of its own until it is whole.
+        deliver(store, 2, NOW);
+        assert_eq!(sent(store), [(0, 2, 0, 0), (2, 3, 1, 1)]);
+        // Its end, and the beginning of record 4.
+        let cut = store.outbox(&all_partitions(), 2).unwrap();
+        store.delivered(&cut, NOW).unwrap();
+        let half = [(0, 2, 0, 0), (2, 4, 2, 1), (4, 5, 0, 1)];
+        assert_eq!(sent(store), half);
+        // Said again, as after a lost answer: nothing was taken out, so nothing is noted twice.
+        store.delivered(&cut, NOW).unwrap();
+        assert_eq!(sent(store), half);
+        let later = Timestamp(NOW.0 + 5);
+        deliver(store, 10, later);
+        assert_eq!(sent(store), [(0, 2, 0, 0), (2, 4, 2, 1), (4, 6, 1, 1)]);
+        let ranges = store.sent(PARTITION).unwrap();
+        let (many, few) = (i128::from(i64::MAX), i128::from(i64::MIN));
+        let of_two = SentSums {
+            lines: 2,
+            rows: 1,
+            redemptions: 2,
+            conversions: 2,
+            gross: 2 * many,
+            net: 2 * few,
+            commission: -2,
+        };
+        assert_eq!(ranges[1].sums, of_two, "sums beyond 64 bits are exact");
+        assert_eq!((ranges[1].at, ranges[2].at), (NOW, later));
+        assert!(store.sent(PARTITION + 1).unwrap().is_empty());
+        // Records without lines after it go to the same range.
+        commit(store, PARTITION, 9, &Commit::default()).unwrap();
+        deliver(store, 10, later);
+        assert_eq!(sent(store)[2], (4, 9, 1, 1));
+    });
+}
+
+#[test]
+fn slices_of_a_record_are_noted_in_one_range() {
+    on_every_backend(|store| {
+        commit(store, PARTITION, 3, &Commit { lines: vec![line(1, 0)], ..Commit::default() }).unwrap();
+        // The first slice is sent with what comes before it, the others wait for the last.
+        for (number, noted) in [(0_u32, 1), (1, 1), (2, 3)] {
+            let fanout = Some(Fanout { vendor: VENDOR, keys: None, after: StoryId(u64::from(number) + 1) });
+            let middle = Position { fanout, counters: Counters { next_ord: number + 1, made: 0 }, ..at(3) };
+            let next = if number == 2 { at(4) } else { middle };
+            let slice = Commit { lines: vec![line(3, number)], ..Commit::default() };
+            store.commit(PARTITION, &store.position(PARTITION).unwrap(), &next, &slice).unwrap();
+            deliver(store, 100, NOW);
+            assert_eq!(sent(store), [(0, 3, 1, 0), (3, 4, noted, 0)]);
+        }
+        assert_eq!(store.visible(PARTITION).unwrap().next_offset, 4);
+    });
+}
+
+/// Of two processes that cut the same, the one that is later took nothing out.
+#[test]
+fn overlapping_deliveries_are_noted_once() {
+    on_every_place(|place| {
+        let (one, other) = (place.open(), place.open());
+        commit(one.as_ref(), PARTITION, 1, &Commit { lines: vec![line(0, 0)], ..Commit::default() }).unwrap();
+        let short = one.outbox(&all_partitions(), 10).unwrap();
+        commit(one.as_ref(), PARTITION, 2, &Commit { lines: vec![line(1, 0)], ..Commit::default() }).unwrap();
+        let long = other.outbox(&all_partitions(), 10).unwrap();
+        one.delivered(&short, NOW).unwrap();
+        other.delivered(&long, NOW).unwrap();
+        one.delivered(&short, NOW).unwrap();
+        assert_eq!(sent(one.as_ref()), [(0, 1, 1, 0), (1, 2, 1, 0)]);
+    });
+}
+
+#[test]
+fn what_was_noted_is_bounded_and_nothing_of_it_is_lost() {
+    on_every_backend(|store| {
+        let records = MOST_SENT_RANGES as u64 + 200;
+        for offset in 0..records {
+            commit(store, PARTITION, offset + 1, &Commit { lines: vec![line(offset, 0)], ..Commit::default() })
+                .unwrap();
+            deliver(store, 10, NOW);
+        }
+        let ranges = store.sent(PARTITION).unwrap();
+        assert!(ranges.len() <= MOST_SENT_RANGES, "{} ranges", ranges.len());
+        assert_eq!((ranges[0].from, ranges[ranges.len() - 1].to), (0, records));
+        assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from), "without gaps");
+        assert_eq!(ranges.iter().map(|range| range.sums.lines).sum::<u64>(), records);
+        assert!(ranges.iter().all(|range| range.sums.lines == range.to - range.from), "each holds what is its own");
+    });
+}

@@ -7,14 +7,18 @@ mod conformance;
 mod postgres_columns;
 mod postgres_commit;
 mod postgres_read;
+mod postgres_sent;
 mod postgres_store;
 #[cfg(test)]
 mod postgres_tests;
 mod prepare;
+mod sent;
 mod sqlite;
 mod sqlite_commit;
+mod sqlite_sent;
 
 pub use postgres_store::PostgresFoldStore;
+pub use sent::{MOST_SENT_RANGES, SentRange, SentSums};
 pub use sqlite::SqliteFoldStore;
 
 use domain::catalogue::CatalogueEntry;
@@ -304,8 +308,10 @@ pub trait FoldStore: Send + Sync {
 
     /// The next cut of the outbox of these partitions, at most `limit` items.
     fn outbox(&self, partitions: &BTreeSet<u16>, limit: usize) -> Result<OutboxBatch, FoldStoreError>;
-    /// The batch is in the warehouse: forget it and move what is visible.
+    /// The batch is in the warehouse: forget it, note what it was ([`FoldStore::sent`]) and move what is visible.
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError>;
+    /// What was sent of a partition, oldest first: at most [`MOST_SENT_RANGES`] and one range.
+    fn sent(&self, partition: u16) -> Result<Vec<SentRange>, FoldStoreError>;
     /// How many items wait.
     fn outbox_len(&self) -> Result<u64, FoldStoreError>;
 

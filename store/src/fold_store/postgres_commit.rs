@@ -5,6 +5,7 @@
 
 use super::postgres_columns::{mode_number, stored};
 use super::postgres_read::locked_position;
+use super::postgres_sent::{locked_visible, note_delivery};
 use super::postgres_store::read;
 use super::prepare::{BOTH_MODES, activity, add_to_cut, cursor, json, outbox_items};
 use super::*;
@@ -431,6 +432,7 @@ pub(super) fn delivered(
 ) -> Result<(), FoldStoreError> {
     for range in &batch.ranges {
         let partition = i64::from(range.partition);
+        let before = locked_visible(connection, range.partition)?;
         let mut sent = 0;
         if let Some((offset, n)) = range.last {
             sent = connection.execute(
@@ -438,6 +440,7 @@ pub(super) fn delivered(
                 &[&partition, &(offset as i64), &i64::from(n)],
             )?;
         }
+        note_delivery(connection, batch, range, sent as usize, before, at)?;
         // Never beyond what is folded: after a failover that lost commits this is less than when the batch was cut,
         // and what is folded once more would wait below it unseen.
         connection.execute(

@@ -3,16 +3,24 @@
 use super::postgres_columns::{mode_number, stored};
 use super::prepare::{HOUR_MS, parse};
 use super::*;
-use super::{postgres_commit, postgres_read};
+use super::{postgres_commit, postgres_read, postgres_sent};
 use crate::postgres::{Migration, PostgresError, PostgresPool, check, migrate};
 
 /// The steps of its schema.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_fold_store",
-    sql: include_str!("../../../schemas/migrations/postgres/fold/0001_fold_store.sql"),
-    oldest_reader: 1,
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "0001_fold_store",
+        sql: include_str!("../../../schemas/migrations/postgres/fold/0001_fold_store.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 2,
+        name: "0002_sent_ranges",
+        sql: include_str!("../../../schemas/migrations/postgres/fold/0002_sent_ranges.sql"),
+        oldest_reader: 1,
+    },
+];
 
 /// A fold store that several processes share: for each partition the one writes that moves its position.
 ///
@@ -124,6 +132,10 @@ impl FoldStore for PostgresFoldStore {
 
     fn delivered(&self, batch: &OutboxBatch, at: Timestamp) -> Result<(), FoldStoreError> {
         self.pool.transaction(|connection| postgres_commit::delivered(connection, batch, at))
+    }
+
+    fn sent(&self, partition: u16) -> Result<Vec<SentRange>, FoldStoreError> {
+        self.pool.run(|connection| postgres_sent::sent(connection, partition))
     }
 
     fn outbox_len(&self) -> Result<u64, FoldStoreError> {

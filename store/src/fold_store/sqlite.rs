@@ -8,11 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "0001_fold_store",
-    sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "0001_fold_store",
+        sql: include_str!("../../../schemas/migrations/fold/0001_fold_store.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "0002_sent_ranges",
+        sql: include_str!("../../../schemas/migrations/fold/0002_sent_ranges.sql"),
+    },
+];
 
 /// How many idle reading connections are kept.
 const IDLE_READERS: usize = 8;
@@ -49,6 +56,13 @@ impl SqliteFoldStore {
             waiting_items: AtomicU64::new(waiting_items),
             path: path.to_owned(),
         })
+    }
+
+    /// Opens a new file whose content may be lost with the power: for folding a log once more, beside the real store.
+    pub fn open_throw_away(path: &Path) -> Result<SqliteFoldStore, FoldStoreError> {
+        let store = SqliteFoldStore::open(path)?;
+        store.writer().pragma_update(None, "synchronous", "off")?;
+        Ok(store)
     }
 
     pub(super) fn writer(&self) -> MutexGuard<'_, Connection> {
@@ -247,6 +261,10 @@ impl FoldStore for SqliteFoldStore {
         let left = self.waiting_items.load(Ordering::Relaxed).saturating_sub(gone as u64);
         self.waiting_items.store(left, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn sent(&self, partition: u16) -> Result<Vec<SentRange>, FoldStoreError> {
+        self.read(|connection| sqlite_sent::sent(connection, partition))
     }
 
     fn outbox_len(&self) -> Result<u64, FoldStoreError> {

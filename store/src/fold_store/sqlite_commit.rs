@@ -2,6 +2,7 @@
 
 use super::prepare::{activity, add_to_cut, cursor, json, outbox_items};
 use super::sqlite::{read_position, stored_key};
+use super::sqlite_sent::note_delivery;
 use super::*;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,11 +274,14 @@ pub(super) fn delivered(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut gone = 0;
     for range in &batch.ranges {
+        let mut taken = 0;
         if let Some((offset, n)) = range.last {
-            gone += transaction
+            taken = transaction
                 .prepare_cached("delete from outbox where part = ?1 and (off, n) <= (?2, ?3)")?
                 .execute(params![range.partition, offset as i64, n])?;
         }
+        gone += taken;
+        note_delivery(&transaction, batch, range, taken, at)?;
         // Never beyond what is folded: in an older copy of the store that is less than when the batch was cut, and
         // what is folded once more would wait below it unseen.
         transaction

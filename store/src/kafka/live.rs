@@ -9,7 +9,7 @@ use super::producer::{SendError, Sender};
 use super::settings::KafkaSettings;
 use crate::event_log::{LogError, partition_of};
 use crate::fold_store::Visible;
-use crate::live::{Announce, LiveHub, LiveSignal};
+use crate::live::{Announce, Hold, LiveHub, LiveSignal};
 use domain::ids::{AffiliateId, Mode, PARTITIONS, Timestamp, VendorId};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
@@ -48,6 +48,19 @@ struct Announcement {
     /// Something was left out: look at everything anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     all: bool,
+    /// Something is missing in the warehouse, or is there again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held: Option<Held>,
+}
+
+/// What of a partition may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Held {
+    /// Nothing from this offset on; and when it was visible.
+    From(u64, Timestamp),
+    /// Everything again. Whose figures changed is in the signals.
+    No,
 }
 
 /// One [`LiveSignal`].
@@ -92,6 +105,15 @@ impl LivePublisher {
         }
     }
 
+    fn publish_held(&self, partition: u16, held: Held, signals: Vec<Signal>) {
+        let at = Timestamp::default();
+        let announcement = Announcement { partition, next_offset: None, at, signals, all: false, held: Some(held) };
+        if let Err(error) = self.send(&announcement, false) {
+            self.lost.store(true, Ordering::Relaxed);
+            tracing::error!(partition, "pages could not be told what of partition {partition} is missing: {error:?}");
+        }
+    }
+
     fn send(&self, announcement: &Announcement, all: bool) -> Result<(), SendError> {
         let announcement = Announcement { all, ..announcement.clone() };
         let bytes = serde_json::to_vec(&announcement)
@@ -103,6 +125,29 @@ impl LivePublisher {
 impl Announce for LivePublisher {
     fn announce(&self, signals: Vec<LiveSignal>, moved: &[(u16, Visible)]) {
         LivePublisher::announce(self, signals, moved);
+    }
+}
+
+impl Hold for LivePublisher {
+    fn hold(&self, partition: u16, upto: Visible) {
+        self.publish_held(partition, Held::From(upto.next_offset, upto.at), Vec::new());
+    }
+
+    fn release(&self, partition: u16, vendors: &BTreeSet<(VendorId, Mode)>) {
+        let signal = |(vendor, mode): &(VendorId, Mode)| Signal {
+            vendor: *vendor,
+            mode: *mode,
+            affiliates: BTreeSet::new(),
+            next_offset: 0,
+        };
+        let signals: Vec<Signal> = vendors.iter().map(signal).collect();
+        let mut pieces: Vec<Vec<Signal>> = signals.chunks(SIGNALS).map(<[Signal]>::to_vec).collect();
+        if pieces.is_empty() {
+            pieces.push(Vec::new());
+        }
+        for piece in pieces {
+            self.publish_held(partition, Held::No, piece);
+        }
     }
 }
 
@@ -124,7 +169,8 @@ fn announcements(signals: Vec<LiveSignal>, moved: &[(u16, Visible)]) -> Vec<Anno
         let signals = by_partition.remove(&partition).unwrap_or_default();
         let mut pieces: Vec<Vec<Signal>> = signals.chunks(SIGNALS).map(<[Signal]>::to_vec).collect();
         let last = pieces.pop().unwrap_or_default();
-        let message = |signals, next_offset| Announcement { partition, next_offset, at, signals, all: false };
+        let message =
+            |signals, next_offset| Announcement { partition, next_offset, at, signals, all: false, held: None };
         messages.extend(pieces.into_iter().map(|piece| message(piece, None)));
         messages.push(message(last, visible.map(|visible| visible.next_offset)));
     }
@@ -204,7 +250,14 @@ fn hear(bytes: &[u8], hub: &LiveHub, look_anew: &(dyn Fn() + Send + Sync)) {
     if announcement.all {
         look_anew();
     }
-    let Announcement { partition, next_offset, at, signals, .. } = announcement;
+    let Announcement { partition, next_offset, at, signals, held, .. } = announcement;
+    match held {
+        Some(Held::From(next_offset, at)) => return hub.hold(partition, Visible { next_offset, at }),
+        Some(Held::No) => {
+            return hub.release(partition, &signals.iter().map(|signal| (signal.vendor, signal.mode)).collect());
+        }
+        None => {}
+    }
     let visible = next_offset.map(|next_offset| Visible { next_offset, at });
     let moved = visible.filter(|visible| visible.next_offset > hub.visible(partition).next_offset);
     let moved: Vec<(u16, Visible)> = moved.map(|visible| (partition, visible)).into_iter().collect();
@@ -250,6 +303,20 @@ mod message_tests {
         assert_eq!(hub.visible(3).next_offset, 10);
         hear(br#"{"partition":3,"next_offset":11,"at":3}"#, &hub, &|| panic!("nothing is missing"));
         assert_eq!(hub.visible(3), Visible { next_offset: 11, at: Timestamp(3) });
+    }
+
+    #[test]
+    fn what_is_missing_is_held_until_it_is_there_again() {
+        let hub = LiveHub::new([(3, Visible { next_offset: 10, at: Timestamp(1) })], Box::new(|_| {}));
+        let held = Announcement {
+            held: Some(Held::From(4, Timestamp(1))),
+            ..announcements(vec![], &[(3, hub.visible(3))])[0].clone()
+        };
+        hear(&serde_json::to_vec(&held).unwrap(), &hub, &|| panic!("nothing is missing"));
+        assert_eq!((hub.visible(3).next_offset, hub.is_held(3)), (4, true));
+        let again = Announcement { held: Some(Held::No), ..held };
+        hear(&serde_json::to_vec(&again).unwrap(), &hub, &|| panic!("nothing is missing"));
+        assert_eq!((hub.visible(3).next_offset, hub.is_held(3)), (10, false));
     }
 
     #[test]

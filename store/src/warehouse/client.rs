@@ -109,11 +109,24 @@ impl Warehouse {
     where
         R: clickhouse::RowOwned + clickhouse::RowRead,
     {
+        self.fetch_within(doing, self.config.query_timeout, sql).await
+    }
+
+    /// The same within another time.
+    pub(super) async fn fetch_within<R>(
+        &self,
+        doing: &'static str,
+        limit: Duration,
+        sql: &Sql,
+    ) -> Result<Vec<R>, WarehouseError>
+    where
+        R: clickhouse::RowOwned + clickhouse::RowRead,
+    {
         let reading = sql
             .query(&self.client)
-            .with_setting("max_execution_time", self.config.query_timeout.as_secs().max(1).to_string())
+            .with_setting("max_execution_time", limit.as_secs().max(1).to_string())
             .fetch_all::<R>();
-        self.within(doing, self.config.query_timeout, reading).await
+        self.within(doing, limit, reading).await
     }
 
     /// Runs a statement that returns nothing.

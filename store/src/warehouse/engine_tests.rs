@@ -3,6 +3,7 @@
 use super::queries::*;
 use super::test_engine::{TestEngine, fresh_database, test_engine};
 use super::*;
+use crate::fold_store::SentSums;
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Mode, PurchaseId, Timestamp, VendorId};
 use domain::line::{Amounts, LedgerLine, LineKind, PurchaseOutcome, PurchaseRow};
 use domain::money::Currency;
@@ -140,8 +141,33 @@ async fn copies_of_a_line_count_once_also_across_a_months_end() {
     let sums = everything(&warehouse, &filter_at(100)).await;
     assert_eq!(sums.len(), 1);
     assert_eq!((sums[0].sales, sums[0].net, sums[0].redemptions), (4, 4_000, 4));
-    let range = warehouse.count_and_sums(1, PARTITION, 1, 3).await.unwrap();
-    assert_eq!((range.lines, range.net, range.commission), (2, 2_000, 400));
+}
+
+#[tokio::test]
+async fn sums_of_ranges_count_every_copy_once_and_every_stranger() {
+    let warehouse = empty_warehouse().await;
+    let lines: Vec<LedgerLine> = (0..6).map(|n| line(n, 0, LineKind::Sale, MONTH_END + n as i64 * HOUR_MS)).collect();
+    let rows: Vec<PurchaseRow> = (0..6).map(|n| purchase(n * 256, n, MONTH_END)).collect();
+    insert(&warehouse, &lines, &rows, "a").await;
+    insert(&warehouse, &lines, &rows, "b").await;
+    let sums = warehouse.sums_by_range(1, PARTITION, &[0, 1, 3, 8, 9], 5).await.unwrap();
+    assert_eq!(sums.keys().copied().collect::<Vec<_>>(), [0, 1, 3], "the others have no rows below 5");
+    let [gross, net, commission] = [2_400, 2_000, 400];
+    let two = SentSums { lines: 2, rows: 2, redemptions: 2, conversions: 2, gross, net, commission };
+    assert_eq!(sums[&1], two);
+    assert_eq!(sums[&3], two);
+    // The same place in the log under another affiliate is another line on every page.
+    let stranger = LedgerLine { affiliate: AffiliateId(1), ..lines[1].clone() };
+    insert(&warehouse, &[stranger], &[], "c").await;
+    let sums = warehouse.sums_by_range(1, PARTITION, &[0, 1, 3], 5).await.unwrap();
+    assert_eq!((sums[&1].lines, sums[&1].net, sums[&3].lines), (3, 3_000, 2));
+    assert!(warehouse.sums_by_range(1, PARTITION + 1, &[0], 5).await.unwrap().is_empty());
+    // As many ranges as are ever asked for at once, far up in the log.
+    let starts: Vec<u64> = (0..500).map(|n| (1 << 40) + n * 1_000).collect();
+    let far = LedgerLine { src_off: starts[250] + 999, ..lines[1].clone() };
+    insert(&warehouse, &[far], &[], "d").await;
+    let sums = warehouse.sums_by_range(1, PARTITION, &starts, 1 << 50).await.unwrap();
+    assert_eq!(sums.into_iter().map(|(from, sums)| (from, sums.lines)).collect::<Vec<_>>(), [(starts[250], 1)]);
 }
 
 #[tokio::test]

@@ -173,8 +173,13 @@ mod tests {
     fn problems(workspace: &str, secret: &str, key: &str) -> Vec<String> {
         let typed =
             TypedForm { workspace: workspace.into(), secret: secret.into(), key: key.into(), ..TypedForm::default() };
-        let vendor =
-            |slug: &str, is_demo| VendorView { slug: slug.into(), name: slug.into(), is_demo, time_zone: "UTC".into() };
+        let vendor = |slug: &str, is_demo| VendorView {
+            slug: slug.into(),
+            name: slug.into(),
+            is_demo,
+            time_zone: "UTC".into(),
+            is_incomplete: false,
+        };
         typed
             .checked(Some(&[vendor("demo", true), vendor("my-shop", false)]))
             .err()

@@ -52,6 +52,7 @@ impl SampleBackend {
             name: name.into(),
             is_demo,
             time_zone: TIME_ZONE.into(),
+            is_incomplete: false,
         };
         let state = State {
             vendors: vec![
@@ -73,6 +74,12 @@ impl SampleBackend {
     pub fn empty(clock: Clock) -> Arc<SampleBackend> {
         let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new() };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
+    }
+
+    /// Some figures of a vendor are being made again, or no longer.
+    pub fn set_incomplete(&self, vendor: &str, is_incomplete: bool) {
+        let mut state = self.locked();
+        state.vendors.iter_mut().filter(|view| view.slug == vendor).for_each(|view| view.is_incomplete = is_incomplete);
     }
 
     /// Books one more purchase, as if a delivery had just been read.
@@ -157,7 +164,14 @@ impl Backend for SampleBackend {
         let (slug, connection) = connections::connect(vendor, &form)?;
         if !state.vendors.iter().any(|view| view.slug == slug) {
             let name = form.workspace_name.unwrap_or_else(|| slug.clone());
-            state.vendors.push(VendorView { slug: slug.clone(), name, is_demo: false, time_zone: TIME_ZONE.into() });
+            let time_zone = TIME_ZONE.into();
+            state.vendors.push(VendorView {
+                slug: slug.clone(),
+                name,
+                is_demo: false,
+                time_zone,
+                is_incomplete: false,
+            });
         }
         state.connections.push((slug.clone(), connection.clone()));
         Ok(Connected { vendor: slug, connection })
@@ -182,6 +196,7 @@ impl Backend for SampleBackend {
             name: form.workspace_name,
             is_demo: false,
             time_zone: TIME_ZONE.into(),
+            is_incomplete: false,
         });
         state.connections.push((slug.clone(), connection.clone()));
         Ok(Connected { vendor: slug, connection })

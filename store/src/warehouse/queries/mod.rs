@@ -12,7 +12,6 @@ pub use lines::{LineCursor, LinesPage, PurchaseLines};
 pub use outcomes::{OutcomeCount, PurchaseOutcomes};
 pub use purchases::{PurchaseCursor, PurchaseHistory, PurchasesById, PurchasesPage};
 pub use summary::{Grouping, LedgerSummary, OffsetSegment, QUARTER_HOUR_MS, SummaryRow};
-pub use verify::RangeSums;
 
 use super::rows::TenantRow;
 use super::scope_filter::ScopeFilter;

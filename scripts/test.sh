@@ -32,25 +32,25 @@ stop_services() {
     STARTED=()
 }
 
+start_service() {
+    STARTED+=("$1")
+    # What Postgres prints is a URL with a password.
+    if [ "$1" = postgres ]; then bash scripts/services/postgres.sh start >/dev/null; else bash "scripts/services/$1.sh" start; fi
+}
+
 start_services() {
     trap stop_services EXIT
-    if ! bash scripts/services/postgres.sh status 2>/dev/null; then
-        STARTED+=(postgres)
-        # What it prints is a URL with a password.
-        bash scripts/services/postgres.sh start >/dev/null
-        bash scripts/services/postgres.sh status
-    fi
-    if ! bash scripts/services/kafka.sh address >/dev/null 2>&1; then
-        STARTED+=(kafka)
-        bash scripts/services/kafka.sh start
-    fi
+    bash scripts/services/postgres.sh status 2>/dev/null || start_service postgres
+    bash scripts/services/kafka.sh address 2>/dev/null || start_service kafka
+    bash scripts/services/warehouse.sh status 2>/dev/null || start_service warehouse
 }
 
 step "Set-up" bash scripts/setup.sh test
 step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
-step "Postgres and Kafka for the tests of their stores" start_services
+step "Kafka, Postgres and a warehouse process" start_services
 step "Rust tests" cargo test --workspace --locked
-step "Postgres and Kafka are not needed any more" stop_services
+step "Corpus: on two of each role" bash scripts/corpus.sh --cluster
+step "Kafka, Postgres and the warehouse process are not needed any more" stop_services
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50
 step "Kill test: to the cent after kill -9" bash scripts/kill.sh

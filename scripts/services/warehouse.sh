@@ -71,7 +71,10 @@ stop() {
 }
 
 status() {
-    runs && answers 2>/dev/null || { say "the warehouse does not run" && exit 1; }
+    if ! runs || ! answers 2>/dev/null; then
+        say "the warehouse does not run"
+        exit 1
+    fi
     say "warehouse: answers at $(<"$FOLDER/url")"
 }
 

@@ -51,6 +51,8 @@ pub struct ClusterOptions {
     pub binary: PathBuf,
     /// Folder for their data folders and logs.
     pub folder: PathBuf,
+    /// Port of the address in front of them; 0 = any free one.
+    pub port: u16,
     /// How many of each role.
     pub copies: usize,
     /// Environment variables for all, such as another address of an outside part.
@@ -79,7 +81,7 @@ impl Cluster {
     /// # Errors
     /// When no services are named, `migrate` fails, or a process does not get ready.
     pub async fn start(options: &ClusterOptions) -> Result<Cluster, ClusterError> {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await?;
         let public_url = format!("http://{}", listener.local_addr()?);
         let mut environment = services()?;
         environment.extend(own_names(&options.folder));

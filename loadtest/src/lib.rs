@@ -6,6 +6,7 @@
 //! what the product says in the end. The product is known only from outside.
 #![recursion_limit = "256"]
 
+pub mod as_one;
 pub mod bare;
 pub mod calendar;
 pub mod draw;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
+use loadtest::as_one::AsOneOptions;
 use loadtest::kill::{KillOptions, kill_test};
 use loadtest::kill_points::{PointOptions, kill_at_points};
 use loadtest::reconcile::{ReconcileOptions, reconcile};
@@ -28,6 +29,21 @@ enum Mode {
     Reconcile(Reconcile),
     /// Kills the product at random moments while a drawn history is sent; compares every figure.
     Kill(Kill),
+    /// Two of each role behind one address, from outside like `affilitrack run` (scripts/cluster-as-one.sh).
+    AsOne {
+        /// The product's binary.
+        #[arg(long, default_value = "target/release/affilitrack")]
+        binary: PathBuf,
+        /// Folder for the data folders of all.
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// Port of the one address; 0 = any free one.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Whether there is the demo workspace.
+        #[arg(long, default_value = "on")]
+        demo: String,
+    },
     /// A bare handler that reads the same body, as the yardstick for `throughput`.
     Bare {
         /// Port on 127.0.0.1.
@@ -148,10 +164,12 @@ impl Traffic {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = std::io::stdout();
+    // Ends its processes in order when it is told to stop.
+    let stops_by_itself = matches!(cli.mode, Mode::AsOne { .. });
     let run = run(cli.mode, &mut out);
     let result = tokio::select! {
         result = run => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = tokio::signal::ctrl_c(), if !stops_by_itself => Err(anyhow::anyhow!("interrupted")),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -171,6 +189,9 @@ async fn run(mode: Mode, out: &mut (dyn Write + Send)) -> Result<bool> {
             kill_at_points(&point_options(options), out).await
         }
         Mode::Kill(options) => kill_test(&kill_options(options), out).await,
+        Mode::AsOne { binary, data_dir, port, demo } => {
+            loadtest::as_one::run(&AsOneOptions { binary, data_dir, port, demo }, out).await
+        }
         Mode::Bare { port, seconds } => {
             loadtest::bare::serve(port, Duration::from_secs(seconds), out).await?;
             Ok(true)

@@ -44,6 +44,8 @@ start() {
     bash scripts/fetch-engine.sh
     [ "$BINARY" != "$RELEASE" ] || bash scripts/build-release.sh affilitrack
     rm -f "$FOLDER/url"
+    # The process below may begin later than the first look.
+    : >"$FOLDER/output"
     AFFILITRACK_WAREHOUSE_PASSWORD=$(password) DATA_DIR="$FOLDER/data" \
         setsid "$BINARY" warehouse --listen 127.0.0.1:0 >"$FOLDER/output" 2>&1 </dev/null 9>&- &
     echo $! >"$FOLDER/pid"

@@ -24,6 +24,11 @@ node_tests() {
     node --test --test-concurrency=1 "${files[@]}"
 }
 
+# The same pages, shown by two of each role.
+cluster_browser_tests() {
+    AFFILITRACK_BIN="$ROOT/scripts/cluster-as-one.sh" node --test --test-concurrency=1 tests/browser/*.test.mjs
+}
+
 # The real parts that suites run against. What ran before goes on running; what is started here is stopped at the end.
 STARTED=()
 stop_services() {
@@ -50,6 +55,7 @@ step "Release build (browser, corpus and kill tests drive the real binary)" bash
 step "Kafka, Postgres and a warehouse process" start_services
 step "Rust tests" cargo test --workspace --locked
 step "Corpus: on two of each role" bash scripts/corpus.sh --cluster
+step "Browser tests on two of each role" cluster_browser_tests
 step "Kafka, Postgres and the warehouse process are not needed any more" stop_services
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result};
 use corpus::cluster::{Cluster, ClusterOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct AsOneOptions {
 }
 
 /// How often it is looked whether all of them live.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Starts them, prints the link, and runs until it is told to stop. True if all ended in order.
 pub async fn run(options: &AsOneOptions, out: &mut (dyn Write + Send)) -> Result<bool> {
@@ -43,16 +44,43 @@ pub async fn run(options: &AsOneOptions, out: &mut (dyn Write + Send)) -> Result
     let login = socket.post("/v1/login", &serde_json::Value::Null).await?;
     writeln!(out, "Open {}", login["url"].as_str().context("an answer without a link")?)?;
     out.flush()?;
+    let mut logs = Logs::of(&folder)?;
     let ended = loop {
         tokio::select! {
             _ = interrupted.recv() => break Ok(()),
             _ = terminated.recv() => break Ok(()),
             () = tokio::time::sleep(LOOK) => if let Err(error) = cluster.check_running() { break Err(error) },
         }
+        logs.pass_on(&mut std::io::stderr())?;
     };
     let in_order = cluster.stop().await?;
+    logs.pass_on(&mut std::io::stderr())?;
     ended?;
     Ok(in_order)
+}
+
+/// What the processes say, passed on as if one said it.
+struct Logs(Vec<File>);
+
+impl Logs {
+    fn of(folder: &Path) -> Result<Logs> {
+        let mut logs = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "log") {
+                logs.push(File::open(path)?);
+            }
+        }
+        Ok(Logs(logs))
+    }
+
+    /// What was written since the last time.
+    fn pass_on(&mut self, to: &mut dyn Write) -> Result<()> {
+        for log in &mut self.0 {
+            std::io::copy(log, to)?;
+        }
+        Ok(())
+    }
 }
 
 /// A link to the socket of the first that shows pages, in the place where one process would have its own.

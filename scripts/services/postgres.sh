@@ -21,6 +21,8 @@ NAME=affilitrack
 # The server makes its socket in the data folder; where the path is too long for that, there is none.
 LONGEST_SOCKET_FOLDER=90
 WAIT_SECONDS=60
+# Two of each role, with two stores each, beside the suites.
+CONNECTIONS=400
 
 server_tool() {
     local tool
@@ -106,7 +108,7 @@ run_server() {
     local data=$1 socket=$1
     [ ${#data} -le $LONGEST_SOCKET_FOLDER ] || socket=
     as_server "$(server_tool pg_ctl)" start --pgdata="$data" --log="$data/server.log" --timeout=$WAIT_SECONDS --wait --silent \
-        -o "-p $(<"$PORT_FILE") -c listen_addresses=127.0.0.1 -c unix_socket_directories='$socket' -c fsync=on" \
+        -o "-p $(<"$PORT_FILE") -c listen_addresses=127.0.0.1 -c unix_socket_directories='$socket' -c fsync=on -c max_connections=$CONNECTIONS" \
         >"$LOG_FILE" 2>&1 </dev/null || give_up "Postgres did not start, see $LOG_FILE and $data/server.log"
 }
 

@@ -238,22 +238,29 @@ fn start_demo(base: &Base, reading: &Arc<Reading>, lifecycle: &Lifecycle, edge: 
     });
 }
 
+/// Tries until the demo is complete. Of several processes one makes it; should that one end, another goes on.
 async fn seed_demo(reading: &Reading, edge: &str) {
-    for attempt in 1..=DEMO_TRIES {
-        let seeded = match reading.control.leads().await {
-            Ok(true) => demo::seed(reading, edge).await,
-            Ok(false) => return,
-            Err(error) => Err(error.into()),
+    let mut failed = None;
+    for _ in 0..DEMO_TRIES {
+        failed = match try_demo(reading, edge).await {
+            Ok(true) => return,
+            Ok(false) => None,
+            Err(error) => Some(error),
         };
-        match seeded {
-            Ok(()) => return,
-            Err(error) if attempt == DEMO_TRIES => {
-                tracing::warn!(error = %error, "the demo workspace is not complete; it goes on at the next start: {error:#}");
-            }
-            Err(error) => tracing::debug!(error = %error, "the demo workspace is tried again: {error:#}"),
-        }
         tokio::time::sleep(DEMO_PAUSE).await;
     }
+    if let Some(error) = failed {
+        tracing::warn!(error = %error, "the demo workspace is not complete; it goes on at the next start: {error:#}");
+    }
+}
+
+/// False if it is another process's work.
+async fn try_demo(reading: &Reading, edge: &str) -> anyhow::Result<bool> {
+    let leads = reading.control.leads().await?;
+    if leads {
+        demo::seed(reading, edge).await?;
+    }
+    Ok(leads)
 }
 
 /// Resolves when a person or a supervisor asks the process to stop.

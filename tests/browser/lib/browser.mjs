@@ -87,8 +87,10 @@ export async function figure(page, id) {
   return minor(await page.locator(`#${id} .amount`).first().innerText())
 }
 
-/** The demo is delivered while the first page is already open. */
+/** The demo is delivered while the first page is already open. Several processes may answer before it is begun. */
 export async function waitForDemo(page) {
+  const isThere = async () => (await page.locator('#figure-redemptions-count').count()) > 0 || (await page.reload(), false)
+  await until(isThere, Boolean, 'the demo workspace')
   await until(() => figure(page, 'figure-redemptions-count'), (count) => count === 47, 'redemptions of the demo')
   const waiting = page.locator('#outcome-waiting')
   await until(() => waiting.innerText(), (count) => Number(count) === 2, 'waiting purchases of the demo')

@@ -7,7 +7,7 @@ use schemas::record::Record;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::event_log::{EventLog, partition_of};
+use store::event_log::{EventLog, all_partitions, partition_of};
 use store::fold_store::{FoldStore, FoldStoreError, OpenSummary, Tally};
 use telemetry::metrics::{self, Metric, partition_label};
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,12 @@ impl Audit {
         }
         *measured_at = now;
         let owned = self.partitions.borrow().clone();
-        for partition in owned {
+        for partition in all_partitions() {
+            if !owned.contains(&partition) {
+                // Another process measures it now: what was seen last must not look like a lag for ever.
+                clear_lag(partition);
+                continue;
+            }
             if let Err(error) = self.measure_lag(partition, now).await {
                 tracing::debug!(partition, error = %error, "the lag of a partition is not known: {error:#}");
             }
@@ -127,6 +132,12 @@ impl Audit {
         metrics::set(Metric::FoldLagSeconds, label, Duration::from_millis(age_ms as u64).as_secs_f64());
         Ok(())
     }
+}
+
+fn clear_lag(partition: u16) {
+    let label = [("partition", partition_label(partition))];
+    metrics::set(Metric::FoldLagRecords, label, 0.0);
+    metrics::set(Metric::FoldLagSeconds, label, 0.0);
 }
 
 async fn blocking<T: Send + 'static>(

@@ -71,6 +71,9 @@ pub struct Member {
 pub struct Cluster {
     members: Vec<Member>,
     proxy: Proxy,
+    binary: PathBuf,
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -90,16 +93,7 @@ impl Cluster {
         let mut members = Vec::new();
         for command in ["ingest", "process", "serve"] {
             for number in 1..=options.copies {
-                let name = format!("{command}-{number}");
-                let start = StartOptions {
-                    binary: options.binary.clone(),
-                    command,
-                    data_dir: options.folder.join(&name),
-                    port: free_port()?,
-                    log_file: options.folder.join(format!("{name}.log")),
-                    environment: environment.clone(),
-                };
-                members.push(Member { name, options: start, product: None });
+                members.push(Member::new(&options.binary, &options.folder, command, number, &environment)?);
             }
         }
         for member in &mut members {
@@ -110,7 +104,25 @@ impl Cluster {
             of_role.map(|member| member.options.port).collect::<Vec<u16>>()
         };
         let proxy = Proxy::start(listener, ports("ingest"), ports("serve"))?;
-        Ok(Cluster { members, proxy })
+        let (binary, folder) = (options.binary.clone(), options.folder.clone());
+        Ok(Cluster { members, proxy, binary, folder, environment })
+    }
+
+    /// What all processes are told by environment variables; of two with one name the last holds.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Prepares one more process of a role and returns its position. It is not started, and nothing in front knows it.
+    pub fn add(&mut self, command: &'static str) -> Result<usize, ClusterError> {
+        let number = 1 + self.members.iter().filter(|member| member.options.command == command).count();
+        self.members.push(Member::new(&self.binary, &self.folder, command, number, &self.environment)?);
+        Ok(self.members.len() - 1)
+    }
+
+    /// Makes topics, schemas and tables again, as far as they are gone.
+    pub async fn migrate(&self) -> Result<(), ClusterError> {
+        migrate(&self.binary, &self.folder, &self.environment).await
     }
 
     /// The address of all of them together.
@@ -152,6 +164,44 @@ impl Cluster {
 }
 
 impl Member {
+    fn new(
+        binary: &Path,
+        folder: &Path,
+        command: &'static str,
+        number: usize,
+        environment: &[(String, String)],
+    ) -> Result<Member, ClusterError> {
+        let name = format!("{command}-{number}");
+        let options = StartOptions {
+            binary: binary.to_owned(),
+            command,
+            data_dir: folder.join(&name),
+            port: free_port()?,
+            log_file: folder.join(format!("{name}.log")),
+            environment: environment.to_vec(),
+        };
+        Ok(Member { name, options, product: None })
+    }
+
+    /// How it is started the next time.
+    pub fn options(&mut self) -> &mut StartOptions {
+        &mut self.options
+    }
+
+    /// SIGTERM, unless it was killed. Says whether it ended in order.
+    pub async fn stop(&mut self) -> Result<bool, ClusterError> {
+        match self.product.take() {
+            Some(product) => product.stop().await.map_err(|source| self.failed(source)),
+            None => Ok(true),
+        }
+    }
+
+    /// Starts it again without waiting for anything.
+    pub fn launch(&mut self) -> Result<(), ClusterError> {
+        self.product = Some(Product::launch(&self.options).map_err(|source| self.failed(source))?);
+        Ok(())
+    }
+
     /// The command it runs.
     pub fn command(&self) -> &'static str {
         self.options.command
@@ -186,7 +236,11 @@ impl Member {
     }
 }
 
-fn services() -> Result<Vec<(String, String)>, ClusterError> {
+/// Where the outside parts are, as environment variables for the product.
+///
+/// # Errors
+/// When nobody said where they are.
+pub fn services() -> Result<Vec<(String, String)>, ClusterError> {
     let mut environment = vec![("AFFILITRACK_WAREHOUSE_EMBEDDED".to_owned(), "off".to_owned())];
     for name in SERVICES {
         let value = std::env::var(name).map_err(|_| ClusterError::NoServices(name))?;

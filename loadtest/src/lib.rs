@@ -8,6 +8,7 @@
 
 pub mod bare;
 pub mod calendar;
+pub mod chaos;
 pub mod draw;
 pub mod ids;
 pub mod kill;

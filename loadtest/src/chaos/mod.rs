@@ -5,12 +5,19 @@
 //! [`members`], [`warehouse`], [`postgres`], [`kafka`], [`rebuilt`], [`races`], [`disk`], [`clocks`]. What they break it
 //! with: [`line`] (TCP), [`statements`] (the warehouse's HTTP), [`broker`] (a broker of our own).
 
+pub mod broker;
+pub mod clocks;
+pub mod disk;
 pub mod edges;
+pub mod kafka;
 pub mod line;
 pub mod log_lines;
+pub mod log_start;
+pub mod lookups;
 pub mod members;
 pub mod postgres;
 pub mod processors;
+pub mod races;
 pub mod rebuilt;
 pub mod scene;
 pub mod statements;

@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corpus::client::Http;
 use corpus::cluster::{Cluster, ClusterOptions, services};
+use corpus::product::Product;
 use corpus::shuffle::SplitMix;
 use hyper::Method;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -44,7 +46,11 @@ pub struct Scene {
     pub said: Vec<String>,
     /// What is wrong.
     pub problems: Vec<String>,
-    /// Schemas and databases to drop at the end.
+    /// Requests and acknowledged copies per vendor that the sender does not know of.
+    beside: BTreeMap<usize, (u64, u64)>,
+    /// Whether the log may hold a record twice.
+    are_copies_stored: bool,
+    /// What was made on the outside parts.
     environment: Vec<(String, String)>,
 }
 
@@ -68,8 +74,33 @@ impl Scene {
             random: SplitMix::new(options.seed ^ 0xc4a0),
             said: Vec::new(),
             problems: Vec::new(),
+            beside: BTreeMap::new(),
+            are_copies_stored: false,
             environment: Vec::new(),
         }
+    }
+
+    /// From now on the log may hold a record twice; the fold ignores the second.
+    pub fn copies_are_stored(&mut self) {
+        self.are_copies_stored = true;
+    }
+
+    /// So many requests were made to a vendor beside the sender's, and so many of them acknowledged.
+    pub fn delivered_beside(&mut self, vendor: usize, requests: u64, acknowledged: u64) {
+        let sums = self.beside.entry(vendor).or_default();
+        *sums = (sums.0 + requests, sums.1 + acknowledged);
+    }
+
+    /// What the sender counted, and what came beside it.
+    pub fn counted(&self, mut record: Record) -> Record {
+        for (vendor, (requests, acknowledged)) in &self.beside {
+            *record.attempts.entry(*vendor).or_default() += requests;
+            *record.acknowledged_copies.entry(*vendor).or_default() += acknowledged;
+        }
+        if self.are_copies_stored {
+            record.stored_again = record.attempts.clone();
+        }
+        record
     }
 
     /// `small`, or `large` for the full form.
@@ -130,27 +161,40 @@ impl Scene {
 
     /// Waits until everything is sent, forwarded and folded, and compares every figure.
     pub async fn finish(&mut self, mut cluster: Cluster, load: Load) -> Result<()> {
-        let Load { plan, live, sender, sending } = load;
-        tokio::time::timeout(RIGHT_WITHIN, sending).await.context("the load was not sent in time")???;
+        let mut edges = Vec::new();
         for member in cluster.members() {
             if member.command() == "ingest" {
-                wait_for_empty_spool(member.port()).await?;
+                edges.push(member.port());
             }
         }
-        let began = Instant::now();
-        settle_patiently(&live).await?;
-        self.say(format!("settled {} ms after the last delivery", began.elapsed().as_millis()));
-        self.compare(&plan, &live, &sender.record()).await?;
+        self.compare(load, &edges).await?;
         cluster.check_running()?;
         let in_order = cluster.stop().await?;
         self.expect(in_order, "a process did not end within ten seconds of SIGTERM");
         Ok(())
     }
 
+    /// The same for one process that has everything.
+    pub async fn finish_alone(&mut self, product: Product, load: Load) -> Result<()> {
+        self.compare(load, &[]).await?;
+        let in_order = product.stop().await?;
+        self.expect(in_order, "the process did not end within ten seconds of SIGTERM");
+        Ok(())
+    }
+
     /// P1 to P4: every event one outcome, every figure as the oracle says.
-    pub async fn compare(&mut self, plan: &Plan, live: &[LiveVendor], record: &Record) -> Result<()> {
+    async fn compare(&mut self, load: Load, edges: &[u16]) -> Result<()> {
+        let Load { plan, live, sender, sending } = load;
+        tokio::time::timeout(RIGHT_WITHIN, sending).await.context("the load was not sent in time")???;
+        let began = Instant::now();
+        for edge in edges {
+            wait_for_empty_spool(*edge).await?;
+        }
+        settle_patiently(&live).await?;
+        self.say(format!("settled {} ms after the last delivery", began.elapsed().as_millis()));
+        let record = self.counted(sender.record());
         let mut text = Vec::new();
-        let right = conclude(plan, live, record, &mut text).await?;
+        let right = conclude(&plan, &live, &record, &mut text).await?;
         self.said.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
         self.expect(right, "the figures differ");
         Ok(())

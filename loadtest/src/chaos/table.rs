@@ -1,7 +1,7 @@
 //! Every fault: its name, what is broken, and what may be complained about meanwhile.
 
 use super::scene::Scene;
-use super::{edges, members, postgres, processors, rebuilt, warehouse};
+use super::{clocks, disk, edges, kafka, log_start, lookups, members, postgres, processors, races, rebuilt, warehouse};
 use anyhow::Result;
 use std::pin::Pin;
 
@@ -107,11 +107,91 @@ pub const FAULTS: &[Fault] = &[
         run: |scene| Box::pin(postgres::away(scene)),
     },
     Fault {
+        name: "broker-away",
+        number: "6",
+        words: "the broker is frozen, killed and started again; edges spool meanwhile",
+        is_small: false,
+        expected_errors: &[" stopped: "],
+        run: |scene| Box::pin(kafka::away_with_spool(scene)),
+    },
+    Fault {
+        name: "broker-away-without-spool",
+        number: "7",
+        words: "the same with AFFILITRACK_KAFKA_SPOOL_MAX_BYTES=0",
+        is_small: false,
+        expected_errors: &[" stopped: "],
+        run: |scene| Box::pin(kafka::away_without_spool(scene)),
+    },
+    Fault {
+        name: "broker-answers-lost",
+        number: "8",
+        words: "records reach the broker, its answers are thrown away and the connections break",
+        is_small: false,
+        expected_errors: &[" stopped: "],
+        run: |scene| Box::pin(kafka::answers_lost(scene)),
+    },
+    Fault {
         name: "fold-schema-dropped",
         number: "14, 21",
         words: "the fold store is dropped and the whole log folded again into the same tables",
         is_small: true,
         expected_errors: &[" stopped: ", "a request of the JSON API failed"],
         run: |scene| Box::pin(rebuilt::fold_schema_dropped(scene)),
+    },
+    Fault {
+        name: "log-start-moved",
+        number: "16",
+        words: "records that were not folded yet are deleted from one partition",
+        is_small: false,
+        expected_errors: &[" stopped: "],
+        run: |scene| Box::pin(log_start::moved(scene)),
+    },
+    Fault {
+        name: "lookups-down-then-different",
+        number: "30",
+        words: "the provider's API is down, answers, and answers differently when the log is folded again",
+        is_small: false,
+        expected_errors: &[" stopped: ", "a request of the JSON API failed"],
+        run: |scene| Box::pin(lookups::down_then_different(scene)),
+    },
+    Fault {
+        name: "mapping-race",
+        number: "28",
+        words: "two processes map one code to two affiliates while its payment arrives",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(races::mappings(scene)),
+    },
+    Fault {
+        name: "redelivered-later",
+        number: "23",
+        words: "every event is delivered again to edges whose clocks are 1, 3 and 40 days ahead",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(races::redelivered_later(scene)),
+    },
+    Fault {
+        name: "disk-full",
+        number: "5",
+        words: "the disk of one process with everything in it is full for a while",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(disk::full(scene)),
+    },
+    Fault {
+        name: "spool-disk-full",
+        number: "5b",
+        words: "the broker is away and the disk under the edges' spools is full for a while",
+        is_small: false,
+        expected_errors: &[" stopped: "],
+        run: |scene| Box::pin(disk::spool_full(scene)),
+    },
+    Fault {
+        name: "clocks",
+        number: "33",
+        words: "one process of each role is 5 minutes ahead, the other behind, and one jumps back",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(clocks::differ(scene)),
     },
 ];

@@ -240,6 +240,7 @@ impl Member {
 ///
 /// # Errors
 /// When nobody said where they are.
+#[expect(clippy::disallowed_methods, reason = "a tool: its settings are those of the product, handed on as they are")]
 pub fn services() -> Result<Vec<(String, String)>, ClusterError> {
     let mut environment = vec![("AFFILITRACK_WAREHOUSE_EMBEDDED".to_owned(), "off".to_owned())];
     for name in SERVICES {

@@ -35,7 +35,7 @@ pub async fn differ(scene: &mut Scene) -> Result<()> {
         member.options().environment.extend(clock);
         member.start().await?;
     }
-    let load = scene.load(&cluster, scene.amount(700, 4_000), 50).await?;
+    let load = scene.load(&cluster, scene.amount(500, 4_000), 50).await?;
     load.wait_for_percent(40).await?;
     for member in cluster.members().iter_mut().filter(|member| member.name == "process-1" || member.name == "serve-1") {
         member.kill().await?;

@@ -74,7 +74,7 @@ pub async fn full(scene: &mut Scene) -> Result<()> {
     })
     .await?;
     let target = Target { http: Http::default(), socket: product.socket(), url: product.url().to_owned() };
-    let load = scene.load_on(target, scene.amount(1_500, 4_000), 60).await?;
+    let load = scene.load_on(target, scene.amount(700, 2_000), 25).await?;
     load.wait_for_percent(25).await?;
     fill_and_empty(scene, &load, &[&disk]).await?;
     product.check_running()?;
@@ -87,7 +87,7 @@ pub async fn spool_full(scene: &mut Scene) -> Result<()> {
     let first = SmallDisk::mount(&scene.folder.join("ingest-1"), 24).await?;
     let second = SmallDisk::mount(&scene.folder.join("ingest-2"), 24).await?;
     let mut cluster = scene.cluster(vec![broker.environment()]).await?;
-    let load = scene.load(&cluster, scene.amount(1_500, 4_000), 35).await?;
+    let load = scene.load(&cluster, scene.amount(600, 2_000), 15).await?;
     scene.copies_are_stored();
     load.wait_for_percent(15).await?;
     broker.line().cut();

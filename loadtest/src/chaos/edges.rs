@@ -7,7 +7,7 @@ use anyhow::Result;
 pub async fn killed(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
     let kills = scene.amount(6, 40);
-    let load = scene.load(&cluster, scene.amount(700, 6_000), 100).await?;
+    let load = scene.load(&cluster, scene.amount(500, 6_000), 50).await?;
     for number in 0..kills {
         load.wait_for_percent((number * 90 / kills) as u64).await?;
         tokio::time::sleep(scene.pause_ms(200)).await;

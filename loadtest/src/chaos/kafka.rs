@@ -28,7 +28,7 @@ const GROWTH_KIB: u64 = 64 * 1024;
 pub async fn away_with_spool(scene: &mut Scene) -> Result<()> {
     let mut broker = Broker::start(&scene.folder, &scene.options.kafka_libs).await?;
     let mut cluster = scene.cluster(vec![broker.environment()]).await?;
-    let load = scene.load(&cluster, scene.amount(1_600, 4_000), 35).await?;
+    let load = scene.load(&cluster, scene.amount(700, 2_000), 15).await?;
     scene.copies_are_stored();
     load.wait_for_percent(15).await?;
     let before = load.sender.record();
@@ -56,7 +56,7 @@ pub async fn away_without_spool(scene: &mut Scene) -> Result<()> {
     let mut broker = Broker::start(&scene.folder, &scene.options.kafka_libs).await?;
     let no_spool = ("AFFILITRACK_KAFKA_SPOOL_MAX_BYTES".to_owned(), "0".to_owned());
     let mut cluster = scene.cluster(vec![broker.environment(), no_spool]).await?;
-    let load = scene.load(&cluster, scene.amount(800, 4_000), 35).await?;
+    let load = scene.load(&cluster, scene.amount(500, 2_000), 15).await?;
     scene.copies_are_stored();
     load.wait_for_percent(15).await?;
     let before = memory_kib(&mut cluster)?;
@@ -89,7 +89,7 @@ pub async fn answers_lost(scene: &mut Scene) -> Result<()> {
     let broker = Broker::start(&scene.folder, &scene.options.kafka_libs).await?;
     let mut cluster = scene.cluster(vec![broker.environment()]).await?;
     let rounds = scene.amount(5, 20);
-    let load = scene.load(&cluster, scene.amount(900, 3_600), 35).await?;
+    let load = scene.load(&cluster, scene.amount(500, 2_000), 15).await?;
     scene.copies_are_stored();
     for round in 0..rounds {
         load.wait_for_percent((5 + round * 80 / rounds) as u64).await?;

@@ -16,7 +16,7 @@ pub async fn come_and_go(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
     let storm = Duration::from_secs(scene.amount(30, 120) as u64);
     let third = cluster.add("process")?;
-    let load = scene.load(&cluster, scene.amount(1_200, 4_800), 35).await?;
+    let load = scene.load(&cluster, scene.amount(600, 4_800), 15).await?;
     let (began, mut joined) = (Instant::now(), 0);
     while began.elapsed() < storm {
         cluster.members()[third].start().await?;

@@ -15,7 +15,7 @@ pub async fn away(scene: &mut Scene) -> Result<()> {
     let line = Line::to(&real).await?;
     url.set_port(Some(line.port())).ok().context("the address of Postgres has no port")?;
     let mut cluster = scene.cluster(vec![("AFFILITRACK_POSTGRES_URL".to_owned(), url.to_string())]).await?;
-    let load = scene.load(&cluster, scene.amount(1_400, 2_800), 35).await?;
+    let load = scene.load(&cluster, scene.amount(600, 2_800), 15).await?;
     for percent in [15, 60].into_iter().take(scene.amount(1, 2)) {
         load.wait_for_percent(percent).await?;
         let before = load.sender.record();

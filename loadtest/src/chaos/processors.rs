@@ -23,7 +23,7 @@ const VICTIMS: [&[&str]; 6] = [
 pub async fn killed(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
     let kills = scene.amount(VICTIMS.len(), 36);
-    let load = scene.load(&cluster, scene.amount(700, 6_000), 60).await?;
+    let load = scene.load(&cluster, scene.amount(500, 6_000), 30).await?;
     for number in 0..kills {
         load.wait_for_percent((number * 90 / kills) as u64).await?;
         tokio::time::sleep(scene.pause_ms(300)).await;
@@ -45,7 +45,7 @@ pub async fn killed(scene: &mut Scene) -> Result<()> {
 pub async fn frozen(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
     let rounds = scene.amount(1, 6);
-    let load = scene.load(&cluster, scene.amount(900, 6_000), 40).await?;
+    let load = scene.load(&cluster, scene.amount(600, 6_000), 25).await?;
     for round in 0..rounds {
         load.wait_for_percent((10 + round * 80 / rounds) as u64).await?;
         let (victim, heir) = if round % 2 == 0 { ("process-1", "process-2") } else { ("process-2", "process-1") };

@@ -9,7 +9,7 @@ use corpus::cluster::Cluster;
 /// then more deliveries arrive.
 pub async fn fold_schema_dropped(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
-    let load = scene.load(&cluster, scene.amount(700, 4_000), 80).await?;
+    let load = scene.load(&cluster, scene.amount(400, 4_000), 80).await?;
     load.wait_for_percent(100).await?;
     settle_patiently(&load.live).await?;
     let before = look(&load).await?;

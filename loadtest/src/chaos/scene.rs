@@ -31,6 +31,8 @@ const CONNECTIONS: usize = 8;
 const VENDORS: usize = 3;
 /// Poisonous events per thousand.
 const POISON_PER_THOUSAND: u64 = 10;
+/// Connections of each process to each of its schemas.
+const POSTGRES_CONNECTIONS: &str = "3";
 /// At most so many error lines are shown.
 const SHOWN_ERRORS: usize = 5;
 
@@ -131,7 +133,9 @@ impl Scene {
     }
 
     /// Two processes of each role with names of their own on the outside parts.
-    pub async fn cluster(&mut self, environment: Vec<(String, String)>) -> Result<Cluster> {
+    pub async fn cluster(&mut self, mut environment: Vec<(String, String)>) -> Result<Cluster> {
+        // Six processes and whoever else works on this machine share the server's connections.
+        environment.push(("AFFILITRACK_POSTGRES_CONNECTIONS".to_owned(), POSTGRES_CONNECTIONS.to_owned()));
         let (binary, folder) = (self.options.binary.clone(), self.folder.clone());
         let cluster = Cluster::start(&ClusterOptions { binary, folder, copies: 2, environment }).await?;
         self.environment = cluster.environment().to_vec();

@@ -32,7 +32,7 @@ pub async fn late(scene: &mut Scene) -> Result<()> {
 async fn broken(scene: &mut Scene, mishap: Mishap, asks_cached: bool, lasting: Duration) -> Result<()> {
     let front = Front::of(&service("AFFILITRACK_WAREHOUSE_URL")?).await?;
     let mut cluster = scene.cluster(vec![("AFFILITRACK_WAREHOUSE_URL".to_owned(), front.url())]).await?;
-    let rate = 40;
+    let rate = 15;
     let deliveries = (lasting.as_secs() + 15) * rate;
     let load = scene.load(&cluster, deliveries as usize, rate).await?;
     load.wait_for_percent(15).await?;

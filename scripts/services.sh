@@ -5,6 +5,8 @@
 #   scripts/services.sh start     installs what is missing, starts all three, waits until each answers, prints settings
 #   scripts/services.sh settings  prints the settings again, as lines for a shell
 #   scripts/services.sh stop      stops exactly these three
+#
+# For scripts that started only a part: `warehouse-runs` says by its exit code, `stop-warehouse` stops that one.
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -85,6 +87,8 @@ case "${1:-}" in
         settings
         ;;
     settings) settings ;;
+    warehouse-runs) warehouse_runs ;;
+    stop-warehouse) stop_warehouse ;;
     stop)
         stop_warehouse
         bash scripts/services/postgres.sh stop

@@ -1,26 +1,31 @@
-//! Clocks that are wrong, with Debian's libfaketime in single processes.
+//! Clocks that are wrong in single processes.
 
 use super::kafka::post;
 use super::scene::Scene;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use corpus::client::Http;
 use std::path::Path;
+use tokio::process::Command;
 
-/// Where Debian puts it.
-const FAKETIME: [&str; 2] =
-    ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
+/// What puts a process's clock ahead, as C, because it must be there before everything else in the process.
+const SOURCE: &str = include_str!("clock.c");
 
-/// Settings that put a process's clock so much ahead (`+1d`, `-300s`). What measures durations stays right.
-pub fn ahead(offset: &str) -> Result<Vec<(String, String)>> {
-    let library = FAKETIME.iter().find(|path| Path::new(path).exists());
-    let library = library.context("faketime is not installed: apt-get install faketime")?;
-    let pairs = [("LD_PRELOAD", *library), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-    Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
-}
-
-/// So many days ahead.
-pub fn days(days: i64) -> String {
-    format!("+{days}d")
+/// Settings that put the time of day of a process so many seconds ahead. What measures durations stays right.
+pub async fn ahead(folder: &Path, seconds: i64) -> Result<Vec<(String, String)>> {
+    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+    if !library.exists() {
+        std::fs::write(&source, SOURCE)?;
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source);
+        let output = compiler.output().await.context("a C compiler is needed: apt-get install gcc")?;
+        if !output.status.success() {
+            bail!("clock.c: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    Ok(vec![
+        ("LD_PRELOAD".to_owned(), library.display().to_string()),
+        ("CHAOS_CLOCK_AHEAD_S".to_owned(), seconds.to_string()),
+    ])
 }
 
 /// Edges are four minutes apart from the true time in both directions, all others five. One processor jumps back.
@@ -29,8 +34,8 @@ pub async fn differ(scene: &mut Scene) -> Result<()> {
     let mut cluster = scene.cluster(Vec::new()).await?;
     for member in cluster.members() {
         let minutes = if member.command() == "ingest" { 4 } else { 5 };
-        let sign = if member.name.ends_with('1') { '+' } else { '-' };
-        let clock = ahead(&format!("{sign}{}s", minutes * 60))?;
+        let sign = if member.name.ends_with('1') { 1 } else { -1 };
+        let clock = ahead(&scene.folder, sign * minutes * 60).await?;
         member.stop().await?;
         member.options().environment.extend(clock);
         member.start().await?;
@@ -39,7 +44,7 @@ pub async fn differ(scene: &mut Scene) -> Result<()> {
     load.wait_for_percent(40).await?;
     for member in cluster.members().iter_mut().filter(|member| member.name == "process-1" || member.name == "serve-1") {
         member.kill().await?;
-        let clock = ahead("-300s")?;
+        let clock = ahead(&scene.folder, -300).await?;
         member.options().environment.extend(clock);
         member.start().await?;
     }

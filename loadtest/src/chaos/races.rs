@@ -1,6 +1,6 @@
 //! Things that happen at the same time, and things that happen again much later.
 
-use super::clocks::{ahead, days};
+use super::clocks::ahead;
 use super::kafka::post;
 use super::scene::{Scene, settle_patiently};
 use crate::kill_points::{SECRET, event};
@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Seconds of a day.
+const DAY_SECONDS: i64 = 24 * 3_600;
 /// How long a sale may take to be whose it is.
 const RIGHT_WITHIN: Duration = Duration::from_secs(60);
 
@@ -114,7 +116,7 @@ pub async fn redelivered_later(scene: &mut Scene) -> Result<()> {
     for later in [1, 3, 40] {
         for member in cluster.members().iter_mut().filter(|member| member.command() == "ingest") {
             member.stop().await?;
-            let clock = ahead(&days(later))?;
+            let clock = ahead(&scene.folder, later * DAY_SECONDS).await?;
             member.options().environment.extend(clock);
             member.start().await?;
         }
@@ -122,7 +124,7 @@ pub async fn redelivered_later(scene: &mut Scene) -> Result<()> {
         for (number, vendor) in load.live.iter().enumerate() {
             let (mut sent, mut copies) = (0, 0);
             for event in &load.plan.vendors[number].events {
-                let ahead = later * 24 * 3_600;
+                let ahead = later * DAY_SECONDS;
                 let (status, _) = post(&http, &vendor.endpoint_url, &vendor.secret, event.body.clone(), ahead).await;
                 sent += 1;
                 copies += u64::from(status == 200);

@@ -5,6 +5,7 @@ use crate::product::{Product, ProductError, StartOptions};
 use crate::proxy::Proxy;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::process::Command;
 
 /// Where the outside parts are, by the names that the product itself reads.
@@ -14,6 +15,10 @@ const SERVICES: [&str; 4] = [
     "AFFILITRACK_WAREHOUSE_URL",
     "AFFILITRACK_WAREHOUSE_PASSWORD",
 ];
+
+/// Ports for processes that are stopped and started again.
+const FIRST_OWN_PORT: u16 = 10_000;
+const OWN_PORTS: u16 = 10_000;
 
 /// What went wrong with the processes together.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +286,16 @@ async fn migrate(binary: &Path, folder: &Path, environment: &[(String, String)])
     Err(ClusterError::NotMigrated { binary: binary.to_owned(), status: output.status, output: output_text })
 }
 
-/// A port that was free a moment ago; the same one is needed at every start.
+/// A port that was free a moment ago; the same one is needed at every start. It is below those that the system hands
+/// out for connections, which would take it while a process is away.
 pub fn free_port() -> std::io::Result<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..OWN_PORTS {
+        let number = std::process::id().wrapping_mul(211).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST_OWN_PORT + (number % u32::from(OWN_PORTS)) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,10 +1,12 @@
 /* Loaded before a process's own libraries: puts the time of day ahead by CHAOS_CLOCK_AHEAD_S seconds (or behind).
-   What measures durations is left alone, and so is timespec_get, by which the Kafka client waits: the kernel would
-   compare its deadline with the true time. */
+   What measures durations is left alone. The Kafka client waits until a time of day, which the kernel compares with the
+   true one, so that is put back. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,4 +43,14 @@ time_t time(time_t *now) {
         *now = precise.tv_sec;
     }
     return precise.tv_sec;
+}
+
+int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex, const struct timespec *restrict until) {
+    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+    if (!real) {
+        real = (int (*)(cnd_t *, mtx_t *, const struct timespec *))dlsym(RTLD_NEXT, "cnd_timedwait");
+    }
+    struct timespec truly = *until;
+    truly.tv_sec -= ahead_seconds();
+    return real(condition, mutex, &truly);
 }

@@ -215,13 +215,19 @@ impl Scene {
         }
     }
 
-    /// Drops what the processes had in Postgres, as far as that can be done.
+    /// Drops what the processes had in Postgres and the warehouse. What cannot be dropped is said and stays.
     pub async fn clean_up(&mut self) {
         if self.environment.is_empty() {
             return;
         }
+        let environment = std::mem::take(&mut self.environment);
         for store in ["fold", "control"] {
-            let _ = drop_schema(&self.environment, store).await;
+            if let Err(error) = drop_schema(&environment, store).await {
+                self.say(format!("the schema of the {store} store stays: {error:#}"));
+            }
+        }
+        if let Err(error) = drop_warehouse(&environment).await {
+            self.say(format!("the database in the warehouse stays: {error:#}"));
         }
     }
 }
@@ -317,5 +323,16 @@ pub async fn drop_schema(environment: &[(String, String)], store: &str) -> Resul
     if !output.status.success() {
         bail!("psql: {}", String::from_utf8_lossy(&output.stderr));
     }
+    Ok(())
+}
+
+/// Drops the processes' database in the warehouse.
+async fn drop_warehouse(environment: &[(String, String)]) -> Result<()> {
+    let (url, key) = (service("AFFILITRACK_WAREHOUSE_URL")?, service("AFFILITRACK_WAREHOUSE_PASSWORD")?);
+    let database = value_of(environment, "AFFILITRACK_WAREHOUSE_DATABASE")?;
+    let headers = [("X-ClickHouse-User".to_owned(), "default".to_owned()), ("X-ClickHouse-Key".to_owned(), key)];
+    let statement = Bytes::from(format!("drop database if exists {database} sync"));
+    let reply = Http::default().send(Method::POST, &url, &headers, statement).await?;
+    ensure!(reply.status == 200, "answered {}: {}", reply.status, reply.excerpt());
     Ok(())
 }

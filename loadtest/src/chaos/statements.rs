@@ -37,6 +37,8 @@ pub enum Mishap {
     ResetAfterCommit = 3,
     /// Answers to inserts come late.
     Late = 4,
+    /// Inserts are answered 503, reads are passed on.
+    RefuseInserts = 5,
 }
 
 /// A running front. Ends when dropped.
@@ -118,7 +120,7 @@ impl State {
         let (parts, body) = request.into_parts();
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(io::Error::other)?.to_bytes();
         let happened = || self.mishaps.fetch_add(1, Ordering::SeqCst);
-        if mishap == Mishap::Refuse as u8 {
+        if mishap == Mishap::Refuse as u8 || (is_insert && mishap == Mishap::RefuseInserts as u8) {
             happened();
             return Ok(refused());
         }

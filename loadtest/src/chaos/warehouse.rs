@@ -9,6 +9,13 @@ use tokio::time::Instant;
 /// How long an answer that a page has already shown may take while the warehouse is away.
 const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long an insert that was under way may take until what is shown stands still.
+const STANDS_STILL_AFTER: Duration = Duration::from_secs(3);
+/// Requests are answered by the processes in turn; after so many each has answered.
+const TURNS: usize = 6;
+/// The question that is asked again and again.
+const TOTALS: [(&str, &str); 1] = [("group", "affiliate")];
+
 /// 503 for everything.
 pub async fn refuses(scene: &mut Scene) -> Result<()> {
     broken(scene, Mishap::Refuse, true, Duration::from_secs(15)).await
@@ -36,7 +43,12 @@ async fn broken(scene: &mut Scene, mishap: Mishap, asks_cached: bool, lasting: D
     let deliveries = (lasting.as_secs() + 15) * rate;
     let load = scene.load(&cluster, deliveries as usize, rate).await?;
     load.wait_for_percent(15).await?;
-    // A mishap in the middle of a read would leave nothing to show from then on; what is shown is at rest first.
+    if asks_cached {
+        // What is shown stands still from here on, and every process that shows it has read it once.
+        front.set(Mishap::RefuseInserts);
+        tokio::time::sleep(STANDS_STILL_AFTER).await;
+        show_totals(&load).await?;
+    }
     front.set(mishap);
     let before = load.acknowledged();
     if asks_cached {
@@ -54,22 +66,35 @@ async fn broken(scene: &mut Scene, mishap: Mishap, asks_cached: bool, lasting: D
     scene.finish(cluster, load).await
 }
 
+async fn show_totals(load: &Load) -> Result<()> {
+    for vendor in load.live.iter() {
+        for _ in 0..TURNS {
+            vendor.api.get(&["totals"], &TOTALS).await?;
+        }
+    }
+    Ok(())
+}
+
 /// What was read before goes on being answered, with the older watermark.
 async fn ask_while_away(scene: &mut Scene, load: &Load, lasting: Duration) -> Result<()> {
     let until = Instant::now() + lasting;
     let (mut answered, mut refused, mut slow) = (0_u64, 0_u64, 0_u64);
     while Instant::now() < until {
         for vendor in load.live.iter() {
-            let asking = vendor.api.get(&["status"], &[]);
-            match tokio::time::timeout(SHOWN_WITHIN, asking).await {
-                Ok(Ok(_)) => answered += 1,
-                Ok(Err(_)) => refused += 1,
-                Err(_) => slow += 1,
+            for (segments, query) in [(&["status"], &[][..]), (&["totals"], &TOTALS[..])] {
+                match tokio::time::timeout(SHOWN_WITHIN, vendor.api.get(segments, query)).await {
+                    Ok(Ok(_)) => answered += 1,
+                    Ok(Err(_)) => refused += 1,
+                    Err(_) => slow += 1,
+                }
             }
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    scene.say(format!("status asked meanwhile: {answered} answered, {refused} refused, {slow} slow"));
-    scene.expect(answered > 0 && refused == 0 && slow == 0, "the state could not be read while the warehouse was away");
+    scene.say(format!("status and totals asked meanwhile: {answered} answered, {refused} refused, {slow} slow"));
+    scene.expect(
+        answered > 0 && refused == 0 && slow == 0,
+        "what was shown before could not be read while the warehouse was away",
+    );
     Ok(())
 }

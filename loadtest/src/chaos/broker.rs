@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 /// What it has in common with the broker of scripts/services/kafka.sh.
 const COMMON: &str = include_str!("../../../scripts/services/kafka/server.properties");
+/// Records may come from processes whose clocks are days ahead.
+const ANY_TIME: &str = "log.message.timestamp.after.max.ms=9223372036854775807";
 /// Sixteen bytes in Base64, as the broker wants it.
 const CLUSTER_ID: &str = "Y2hhb3MtdGVzdHMtMDAwMQ";
 /// How long it may take to start.
@@ -37,7 +39,7 @@ impl Broker {
         let (port, controller) = (free_port()?, free_port()?);
         let line = Line::to(&format!("127.0.0.1:{port}")).await?;
         let properties = format!(
-            "{COMMON}\nlog.dirs={}/data\nlisteners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+            "{COMMON}\n{ANY_TIME}\nlog.dirs={}/data\nlisteners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n",
             folder.display(),
             line.port()

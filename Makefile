@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 ARGS ?=
 
-.PHONY: help run run-cluster services services-stop test check setup corpus kill simulate bench fmt
+.PHONY: help run run-cluster services services-stop test check setup corpus kill chaos simulate bench fmt
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -35,6 +35,9 @@ corpus: ## recorded events through a temporary instance (CORPUS=folder, ARGS='--
 
 kill: ## kill -9 at random moments, then compare every cent
 	@bash scripts/kill.sh $(ARGS)
+
+chaos: ## break one outside part or process at a time, then compare every cent (ARGS='--only NAME')
+	@bash scripts/chaos.sh --full $(ARGS)
 
 simulate: ## the processing path under drawn faults, step by step (ARGS='--seeds 10000 --from 0')
 	@bash scripts/simulate.sh $(ARGS)

@@ -5,6 +5,7 @@ use crate::product::{Product, ProductError, StartOptions};
 use crate::proxy::Proxy;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::process::Command;
 
 /// Where the outside parts are, by the names that the product itself reads.
@@ -14,6 +15,10 @@ const SERVICES: [&str; 4] = [
     "AFFILITRACK_WAREHOUSE_URL",
     "AFFILITRACK_WAREHOUSE_PASSWORD",
 ];
+
+/// Ports for processes that are stopped and started again.
+const FIRST_OWN_PORT: u16 = 10_000;
+const OWN_PORTS: u16 = 10_000;
 
 /// What went wrong with the processes together.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,9 @@ pub struct Member {
 pub struct Cluster {
     members: Vec<Member>,
     proxy: Proxy,
+    binary: PathBuf,
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -92,16 +100,7 @@ impl Cluster {
         let mut members = Vec::new();
         for command in ["ingest", "process", "serve"] {
             for number in 1..=options.copies {
-                let name = format!("{command}-{number}");
-                let start = StartOptions {
-                    binary: options.binary.clone(),
-                    command,
-                    data_dir: options.folder.join(&name),
-                    port: free_port()?,
-                    log_file: options.folder.join(format!("{name}.log")),
-                    environment: environment.clone(),
-                };
-                members.push(Member { name, options: start, product: None });
+                members.push(Member::new(&options.binary, &options.folder, command, number, &environment)?);
             }
         }
         for member in &mut members {
@@ -112,7 +111,25 @@ impl Cluster {
             of_role.map(|member| member.options.port).collect::<Vec<u16>>()
         };
         let proxy = Proxy::start(listener, ports("ingest"), ports("serve"))?;
-        Ok(Cluster { members, proxy })
+        let (binary, folder) = (options.binary.clone(), options.folder.clone());
+        Ok(Cluster { members, proxy, binary, folder, environment })
+    }
+
+    /// What all processes are told by environment variables; of two with one name the last holds.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Prepares one more process of a role and returns its position. It is not started, and nothing in front knows it.
+    pub fn add(&mut self, command: &'static str) -> Result<usize, ClusterError> {
+        let number = 1 + self.members.iter().filter(|member| member.options.command == command).count();
+        self.members.push(Member::new(&self.binary, &self.folder, command, number, &self.environment)?);
+        Ok(self.members.len() - 1)
+    }
+
+    /// Makes topics, schemas and tables again, as far as they are gone.
+    pub async fn migrate(&self) -> Result<(), ClusterError> {
+        migrate(&self.binary, &self.folder, &self.environment).await
     }
 
     /// The address of all of them together.
@@ -154,6 +171,44 @@ impl Cluster {
 }
 
 impl Member {
+    fn new(
+        binary: &Path,
+        folder: &Path,
+        command: &'static str,
+        number: usize,
+        environment: &[(String, String)],
+    ) -> Result<Member, ClusterError> {
+        let name = format!("{command}-{number}");
+        let options = StartOptions {
+            binary: binary.to_owned(),
+            command,
+            data_dir: folder.join(&name),
+            port: free_port()?,
+            log_file: folder.join(format!("{name}.log")),
+            environment: environment.to_vec(),
+        };
+        Ok(Member { name, options, product: None })
+    }
+
+    /// How it is started the next time.
+    pub fn options(&mut self) -> &mut StartOptions {
+        &mut self.options
+    }
+
+    /// SIGTERM, unless it was killed. Says whether it ended in order.
+    pub async fn stop(&mut self) -> Result<bool, ClusterError> {
+        match self.product.take() {
+            Some(product) => product.stop().await.map_err(|source| self.failed(source)),
+            None => Ok(true),
+        }
+    }
+
+    /// Starts it again without waiting for anything.
+    pub fn launch(&mut self) -> Result<(), ClusterError> {
+        self.product = Some(Product::launch(&self.options).map_err(|source| self.failed(source))?);
+        Ok(())
+    }
+
     /// The command it runs.
     pub fn command(&self) -> &'static str {
         self.options.command
@@ -188,8 +243,12 @@ impl Member {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the environment names the services here as it does for the product")]
-fn services() -> Result<Vec<(String, String)>, ClusterError> {
+/// Where the outside parts are, as environment variables for the product.
+///
+/// # Errors
+/// When nobody said where they are.
+#[expect(clippy::disallowed_methods, reason = "a tool: its settings are those of the product, handed on as they are")]
+pub fn services() -> Result<Vec<(String, String)>, ClusterError> {
     let mut environment = vec![("AFFILITRACK_WAREHOUSE_EMBEDDED".to_owned(), "off".to_owned())];
     for name in SERVICES {
         let value = std::env::var(name).map_err(|_| ClusterError::NoServices(name))?;
@@ -229,7 +288,16 @@ async fn migrate(binary: &Path, folder: &Path, environment: &[(String, String)])
     Err(ClusterError::NotMigrated { binary: binary.to_owned(), status: output.status, output: output_text })
 }
 
-/// A port that was free a moment ago; the same one is needed at every start.
+/// A port that was free a moment ago; the same one is needed at every start. It is below those that the system hands
+/// out for connections, which would take it while a process is away.
 pub fn free_port() -> std::io::Result<u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..OWN_PORTS {
+        let number = std::process::id().wrapping_mul(211).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST_OWN_PORT + (number % u32::from(OWN_PORTS)) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -79,6 +79,16 @@ pub struct Product {
 impl Product {
     /// Starts the command in a process group of its own and waits until it answers.
     pub async fn start(options: &StartOptions) -> Result<Product, ProductError> {
+        let mut product = Product::launch(options)?;
+        product.url = match options.command {
+            "run" | "serve" => product.wait_for_url().await?,
+            _ => product.wait_until_ready(options.port).await?,
+        };
+        Ok(product)
+    }
+
+    /// Starts the command without waiting for anything: it may have a reason not to get ready.
+    pub fn launch(options: &StartOptions) -> Result<Product, ProductError> {
         let output = open_log(&options.log_file)?;
         let child = Command::new(&options.binary)
             .arg(options.command)
@@ -97,17 +107,17 @@ impl Product {
             .spawn()
             .map_err(|source| ProductError::NotStarted { binary: options.binary.clone(), source })?;
         let socket = options.data_dir.join("affilitrack.sock");
-        let mut product = Product { child, log_file: options.log_file.clone(), socket, url: String::new() };
-        product.url = match options.command {
-            "run" | "serve" => product.wait_for_url().await?,
-            _ => product.wait_until_ready(options.port).await?,
-        };
-        Ok(product)
+        Ok(Product { child, log_file: options.log_file.clone(), socket, url: String::new() })
     }
 
     /// Where it listens, for example `http://127.0.0.1:40123`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its process number, unless it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Its local control socket.

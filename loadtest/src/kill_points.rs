@@ -51,7 +51,8 @@ const VENDORS: usize = 2;
 /// Deliveries per second: slow enough for several batches.
 const RATE: u64 = 200;
 const SIGKILL: i32 = 9;
-const SECRET: &str = "whsec_load_points";
+/// Signs what comes beside a plan.
+pub(crate) const SECRET: &str = "whsec_load_points";
 
 /// What to kill, and where.
 #[derive(Debug, Clone)]
@@ -203,10 +204,7 @@ type Awaited = (Vec<String>, &'static str, Value);
 
 impl Side {
     async fn open(product: &Product) -> Result<Side> {
-        let whole = invoice(json!([{
-            "id": "di_side", "object": "discount", "promotion_code": "promo_side",
-            "source": {"type": "coupon", "coupon": "SIDE"}, "start": unix_seconds()
-        }]));
+        let whole = whole_invoice("promo_side");
         let answer = Answer { status: 200, body: Bytes::from(whole.to_string()) };
         let question = "GET /v1/invoices/in_side?expand[]=discounts".to_owned();
         let provider = ProviderServer::start(&BTreeMap::from([(question, answer)])).await?;
@@ -267,7 +265,8 @@ impl Side {
     }
 }
 
-fn event(kind: &str, object: &Value) -> Value {
+/// An event around an object.
+pub(crate) fn event(kind: &str, object: &Value) -> Value {
     let id = format!("evt_{}", object["id"].as_str().unwrap_or_default());
     json!({
         "id": id, "object": "event", "api_version": "2025-09-30.clover", "created": unix_seconds(), "livemode": true,
@@ -275,8 +274,16 @@ fn event(kind: &str, object: &Value) -> Value {
     })
 }
 
+/// The sale as the provider tells it when it is asked.
+pub(crate) fn whole_invoice(promotion_code: &str) -> Value {
+    invoice(json!([{
+        "id": "di_side", "object": "discount", "promotion_code": promotion_code,
+        "source": {"type": "coupon", "coupon": "SIDE"}, "start": unix_seconds()
+    }]))
+}
+
 /// A sale of 49.00 with 9.80 off.
-fn invoice(discounts: Value) -> Value {
+pub(crate) fn invoice(discounts: Value) -> Value {
     let now = unix_seconds();
     json!({
         "id": "in_side", "object": "invoice", "amount_due": 3_920, "amount_paid": 3_920, "billing_reason": "manual", "created": now,

@@ -9,6 +9,7 @@
 pub mod as_one;
 pub mod bare;
 pub mod calendar;
+pub mod chaos;
 pub mod draw;
 pub mod ids;
 pub mod kill;

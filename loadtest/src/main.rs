@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use loadtest::as_one::AsOneOptions;
+use loadtest::chaos::{ChaosOptions, chaos};
 use loadtest::kill::{KillOptions, kill_test};
 use loadtest::kill_points::{PointOptions, kill_at_points};
 use loadtest::reconcile::{ReconcileOptions, reconcile};
@@ -44,6 +45,8 @@ enum Mode {
         #[arg(long, default_value = "on")]
         demo: String,
     },
+    /// Breaks one thing at a time under processes of each role and compares every figure.
+    Chaos(Chaos),
     /// A bare handler that reads the same body, as the yardstick for `throughput`.
     Bare {
         /// Port on 127.0.0.1.
@@ -135,6 +138,28 @@ struct Kill {
     traffic: Traffic,
 }
 
+#[derive(Debug, Args)]
+struct Chaos {
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/affilitrack")]
+    binary: PathBuf,
+    /// Everything but the exact instants follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only this fault.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Larger loads and more repetitions.
+    #[arg(long)]
+    full: bool,
+    /// Only the quick ones.
+    #[arg(long, conflicts_with = "full")]
+    small: bool,
+    /// Jars of the broker, for faults that need one of their own.
+    #[arg(long, default_value = ".cache/services/kafka/libs")]
+    kafka_libs: PathBuf,
+}
+
 /// Deliveries at each named point.
 const DELIVERIES_PER_POINT: usize = 200;
 
@@ -192,6 +217,7 @@ async fn run(mode: Mode, out: &mut (dyn Write + Send)) -> Result<bool> {
         Mode::AsOne { binary, data_dir, port, demo } => {
             loadtest::as_one::run(&AsOneOptions { binary, data_dir, port, demo }, out).await
         }
+        Mode::Chaos(options) => chaos(&chaos_options(options), out).await,
         Mode::Bare { port, seconds } => {
             loadtest::bare::serve(port, Duration::from_secs(seconds), out).await?;
             Ok(true)
@@ -237,6 +263,17 @@ fn point_options(options: Kill) -> PointOptions {
         poison_per_thousand: options.traffic.poison,
         connections: options.traffic.connections,
         keep: options.keep,
+    }
+}
+
+fn chaos_options(options: Chaos) -> ChaosOptions {
+    ChaosOptions {
+        binary: options.binary,
+        seed: options.seed,
+        only: options.only,
+        full: options.full,
+        small: options.small,
+        kafka_libs: options.kafka_libs,
     }
 }
 

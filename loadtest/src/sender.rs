@@ -39,6 +39,8 @@ pub struct Record {
     pub acknowledged_copies: BTreeMap<usize, u64>,
     /// Requests sent per vendor: so many copies are in the log at most.
     pub attempts: BTreeMap<usize, u64>,
+    /// Records that the log may hold beside those sent: what a broken broker is sent again may be stored twice.
+    pub stored_again: BTreeMap<usize, u64>,
     /// Attempts without any answer.
     pub broken: u64,
     /// Attempts answered 5xx or 429.

@@ -133,7 +133,8 @@ async fn check_outcomes((number, vendor): (usize, &LiveVendor), record: &Record,
     }
     let acknowledged = record.acknowledged_copies.get(&number).copied().unwrap_or(0);
     let attempts = record.attempts.get(&number).copied().unwrap_or(0);
-    if folded < acknowledged || folded > attempts {
+    let stored_again = record.stored_again.get(&number).copied().unwrap_or(0);
+    if folded < acknowledged || folded > attempts + stored_again {
         verdict.problems.push(format!(
             "{}: {folded} deliveries have an outcome, {acknowledged} were acknowledged, {attempts} were sent",
             vendor.slug

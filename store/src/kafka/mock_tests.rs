@@ -123,6 +123,19 @@ async fn leaders_that_change_all_the_time_cost_nothing() {
     assert_eq!(stored[0].len() + stored[1].len(), 1_600, "and nothing twice");
 }
 
+/// The first append has no other one to learn from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_append_that_meets_a_frozen_broker_is_given_up_before_its_own_limit() {
+    let (cluster, settings) = cluster(1);
+    let hours = Duration::from_secs(3_600);
+    let log = KafkaLog::open(KafkaSettings { append_timeout: hours, ..settings }).unwrap();
+    log.append(record(0, "first")).await.unwrap();
+    cluster.broker_round_trip_time(-1, hours).unwrap();
+    let given_up = tokio::time::timeout(Duration::from_secs(60), log.append(record(0, "frozen"))).await;
+    let error = given_up.expect("not as long as the append itself may take").unwrap_err();
+    assert!(matches!(&error, LogError::Unavailable(words) if words.contains("unknown")), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_broker_is_away_appends_are_refused_and_afterwards_not() {
     let (cluster, settings) = cluster(1);

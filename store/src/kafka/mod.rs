@@ -52,8 +52,10 @@ const FETCH_WAIT: Duration = Duration::from_millis(250);
 const SINGLE_FETCH_WAIT: Duration = Duration::from_millis(10);
 /// Appends wait this long while the broker is known to be away ...
 const AWAY_PATIENCE: Duration = Duration::from_millis(1_500);
-/// ... or while another one has waited for longer than this.
-const FROZEN_AFTER: Duration = Duration::from_secs(2);
+/// ... and no longer than this while none is acknowledged: a refusal is due within two seconds.
+const FROZEN_AFTER: Duration = Duration::from_millis(1_800);
+/// How often a waiting append looks whether it has a chance.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
 /// The event log on Kafka.
 pub struct KafkaLog {
@@ -110,11 +112,12 @@ impl KafkaLog {
         self.health.rebuilds()
     }
 
-    /// Resolves soon when an append has no chance, and never when it has.
+    /// Resolves when an append has no chance any more. The first ones that meet a frozen broker are the oldest
+    /// themselves, so one look is not enough.
     async fn is_hopeless(&self) {
         tokio::time::sleep(AWAY_PATIENCE).await;
-        if !self.is_away() && self.oldest_waits() <= FROZEN_AFTER {
-            std::future::pending::<()>().await;
+        while !self.is_away() && self.oldest_waits() <= FROZEN_AFTER {
+            tokio::time::sleep(LOOKS_EVERY).await;
         }
     }
 

@@ -56,6 +56,7 @@ step "Kafka, Postgres and a warehouse process" start_services
 step "Rust tests" cargo test --workspace --locked
 step "Corpus: on two of each role" bash scripts/corpus.sh --cluster
 step "Browser tests on two of each role" cluster_browser_tests
+step "Fault tests, the quick ones" bash scripts/chaos.sh --small
 step "Kafka, Postgres and the warehouse process are not needed any more" stop_services
 step "Corpus: every recorded event and scenario" bash scripts/corpus.sh
 step "Corpus: scenarios shuffled and repeated, 50 seeds" bash scripts/corpus.sh --shuffle 1 --seeds 50

@@ -10,8 +10,8 @@ pub enum ContinuityError {
     /// Records that were folded are not in the log any more.
     #[error(
         "partition {partition}: records {end} to {last} were folded but are not in the log (it ends before {end}). \
-         Nothing was started, so that no offset is given out twice. Restore log.db from a backup that has them; or, if they are \
-         lost for good, move fold.db and the warehouse folder away: both are built again from what the log still has. \
+         Nothing was started, so that no offset is given out twice. Restore the log (log.db, or the topic) from a backup that has them; or, if they are \
+         lost for good, move the fold store (fold.db, or its schema) and the warehouse away: both are built again from what the log still has. \
          Ask the provider to send the missing events again"
     )]
     LogLostItsTail {
@@ -24,7 +24,7 @@ pub enum ContinuityError {
     },
     /// The log holds another record than the one that was folded.
     #[error(
-        "partition {partition}: record {offset} in the log is not the one that was folded. Restore log.db and fold.db from the same backup"
+        "partition {partition}: record {offset} in the log is not the one that was folded. Restore the log (log.db, or the topic) and the fold store from the same backup"
     )]
     OtherRecord {
         /// Partition.
@@ -34,7 +34,7 @@ pub enum ContinuityError {
     },
     /// The log's start moved past what was folded.
     #[error(
-        "partition {partition}: the log starts at {start}, but records from {position} on were not folded yet. Restore log.db"
+        "partition {partition}: the log starts at {start}, but records from {position} on were not folded yet. Restore the log (log.db, or the topic)"
     )]
     LogLostItsStart {
         /// Partition.

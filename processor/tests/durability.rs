@@ -215,7 +215,7 @@ async fn a_log_that_lost_its_tail_is_refused_by_name() {
     assert!(matches!(error, ContinuityError::LogLostItsTail { end: 2, last: 2, .. }), "{error}");
     let words = error.to_string();
     assert!(
-        words.contains(&format!("partition {partition}: records 2 to 2")) && words.contains("Restore log.db"),
+        words.contains(&format!("partition {partition}: records 2 to 2")) && words.contains("Restore the log (log.db"),
         "{words}"
     );
     // The log as long again, with another record: an offset was given out twice.

@@ -233,7 +233,7 @@ impl<'a> World<'a> {
     /// The log is whole, so nobody may say that it is not.
     fn check_alarms(&mut self, number: usize) {
         for (partition, words) in self.processes[number].alarms() {
-            if words.contains("Restore log.db") && !self.problems.contains(&words) {
+            if words.contains("Restore the log") && !self.problems.contains(&words) {
                 self.around.dice.note(format!("{number} alarm of {partition}: {words}"));
                 self.problems.push(words);
             }

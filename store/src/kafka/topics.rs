@@ -101,6 +101,8 @@ fn wanted_topics(settings: &KafkaSettings) -> [WantedTopic; 2] {
             ("min.insync.replicas", Must::Be(settings.min_insync_replicas.to_string())),
             // A leader that missed records would take them back.
             ("unclean.leader.election.enable", Must::Be("false".to_owned())),
+            // The broker's own time: a record of a machine whose clock is wrong is a record all the same.
+            ("message.timestamp.type", Must::Be("LogAppendTime".to_owned())),
         ],
     };
     let live = WantedTopic {

@@ -99,17 +99,16 @@ async fn open_fold(config: &Config, role: Role, folder: &DataFolder) -> anyhow::
 
 /// The warehouse as configured: the engine of this process, or one at an address.
 pub async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
-    let mut target = outside::warehouse_settings(config, INSERT_TIMEOUT);
     if !config.warehouse.embedded {
-        return Ok((None, Warehouse::new(target)));
+        return Ok((None, outside::warehouse(config, INSERT_TIMEOUT)));
     }
     let started = embedded_engine::start(config, folder, embedded_engine::own_use()?).await?;
-    target = WarehouseConfig {
+    let target = WarehouseConfig {
         url: started.url().to_owned(),
         key: started.key().to_owned(),
         user: "default".to_owned(),
         database: started.database().to_owned(),
-        ..target
+        ..outside::warehouse_settings(config, INSERT_TIMEOUT)
     };
     Ok((Some(started), Warehouse::new(target)))
 }

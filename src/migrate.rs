@@ -11,7 +11,6 @@ use store::control::{ControlStore, POSTGRES_MIGRATIONS, PostgresControlStore};
 use store::fold_store::{FoldStore, PostgresFoldStore};
 use store::postgres::{PostgresPool, PostgresSettings};
 use store::secrets::{MasterKeys, system_random};
-use store::warehouse::Warehouse;
 
 /// How long one statement of a migration may take.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3600);
@@ -37,7 +36,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     .context("Postgres")?;
     raise_sequences(control, fold).await?;
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
-    let warehouse = Warehouse::new(outside::warehouse_settings(&config, STATEMENT_LIMIT));
+    let warehouse = outside::warehouse(&config, STATEMENT_LIMIT);
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");
     Ok(())

@@ -5,7 +5,7 @@ use crate::config::Config;
 use std::time::Duration;
 use store::kafka::KafkaSettings;
 use store::postgres::PostgresSettings;
-use store::warehouse::WarehouseConfig;
+use store::warehouse::{Warehouse, WarehouseConfig};
 
 /// Said when topics or tables are not as they must be.
 pub const MIGRATE_FIRST: &str = "topics and tables must be made first: affilitrack migrate";
@@ -44,6 +44,15 @@ fn postgres_settings(config: &Config, role: Role, store: &str) -> Option<Postgre
         application_name: format!("affilitrack {}", role.name()),
         ..PostgresSettings::new(settings.url.expose(), &format!("{}_{store}", settings.schema))
     })
+}
+
+/// A warehouse at an address. Does not connect yet.
+pub fn warehouse(config: &Config, insert_timeout: Duration) -> Warehouse {
+    let warehouse = Warehouse::new(warehouse_settings(config, insert_timeout));
+    match config.warehouse.cluster.as_str() {
+        "" => warehouse,
+        cluster => warehouse.on_cluster(cluster),
+    }
 }
 
 /// How a warehouse at an address is reached.

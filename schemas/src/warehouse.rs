@@ -72,6 +72,25 @@ pub const MIGRATIONS: [Migration; 2] = [
     Migration { version: 2, name: "0002_purchases", sql: include_str!("../warehouse/0002_purchases.sql") },
 ];
 
+/// A statement that makes a table, for every replica of a cluster: the copies meet by the table's UUID, which `ON CLUSTER`
+/// makes the same everywhere. No test of this project runs it; `warehouse/golden_cluster.txt` freezes what it says.
+pub fn on_cluster(sql: &str, cluster: &str) -> String {
+    let mut text = String::with_capacity(sql.len() + 100);
+    for line in sql.lines() {
+        let line = line
+            .replace("ENGINE = ReplacingMergeTree", "ENGINE = ReplicatedReplacingMergeTree")
+            .replace("non_replicated_deduplication_window", "replicated_deduplication_window");
+        text.push_str(&line);
+        if line.starts_with("CREATE TABLE IF NOT EXISTS ") {
+            text.push_str(" ON CLUSTER `");
+            text.push_str(cluster);
+            text.push('`');
+        }
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +115,17 @@ mod tests {
         let text: String =
             MIGRATIONS.iter().map(|migration| format!("{}\n{}\n", migration.name, normalise(migration.sql))).collect();
         assert_eq!(text, include_str!("../warehouse/golden.txt"), "add a migration instead of changing one");
+    }
+
+    #[test]
+    fn statements_for_a_cluster_are_the_same_but_for_their_engine() {
+        let text: String = MIGRATIONS
+            .iter()
+            .map(|migration| format!("{}\n{}\n", migration.name, normalise(&on_cluster(migration.sql, "main"))))
+            .collect();
+        assert_eq!(text, include_str!("../warehouse/golden_cluster.txt"), "what a server's tables are made with");
+        assert_eq!(text.matches(" ON CLUSTER `main` ").count(), MIGRATIONS.len());
+        assert_eq!(text.matches("ENGINE = ReplicatedReplacingMergeTree ").count(), MIGRATIONS.len());
     }
 
     #[test]

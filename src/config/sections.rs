@@ -152,6 +152,8 @@ pub struct Warehouse {
     pub password: Secret,
     /// Name of the database.
     pub database: String,
+    /// Name of the server's cluster; empty = one server.
+    pub cluster: String,
     /// Memory of the embedded engine, in MiB.
     pub max_memory_mb: u64,
     /// Statements at one moment.
@@ -169,6 +171,7 @@ impl Default for Warehouse {
             user: "default".to_owned(),
             password: Secret::default(),
             database: "affilitrack".to_owned(),
+            cluster: String::new(),
             max_memory_mb: 512,
             connections: 4,
             query_timeout_s: 30,

@@ -186,6 +186,7 @@ fn contradictions_are_refused() {
     assert_one_problem("[kafka]\nlive_topic = \"at.events.v1\"\n", &[], "kafka.live_topic", "must not be kafka.topic");
     assert_one_problem("[kafka]\nmin_insync_replicas = 2\n", &[], "kafka.min_insync_replicas", "at most");
     assert_one_problem("[postgres]\nurl = \"mysql://root:hunter2@h\"\n", &[], "postgres.url", "postgresql://");
+    assert_one_problem("[warehouse]\ncluster = \"main\"\n", &[], "warehouse.cluster", "is for servers");
     assert_one_problem("[postgres]\nschema = \"At\"\n", &[], "postgres.schema", "small letters");
     assert_one_problem("[telemetry]\nfilter = \"info,,=loud=\"\n", &[], "telemetry.filter", "must look like");
     assert_one_problem("[telemetry]\nformat = \"xml\"\n", &[], "telemetry.format", "json");

@@ -164,6 +164,14 @@ fn check_warehouse(config: &Config, problems: &mut Problems) {
         let message = format!("must be a name of letters, digits and _ of our own (not \"default\"), got {database:?}");
         problems.add("warehouse.database", "", message);
     }
+    let cluster = &warehouse.cluster;
+    if !cluster.chars().all(is_name_character) || cluster.len() > 100 {
+        let message = format!("must be letters, digits and _, at most 100, got {cluster:?}");
+        problems.add("warehouse.cluster", "", message);
+    }
+    if warehouse.embedded && !cluster.is_empty() {
+        problems.add("warehouse.cluster", "", "is for servers: set warehouse.embedded = false and warehouse.url, or leave it empty");
+    }
 }
 
 fn check_kafka(config: &Config, problems: &mut Problems) {

@@ -51,6 +51,8 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Warehouse {
     pub(super) client: Client,
     pub(super) config: WarehouseConfig,
+    /// The cluster whose replicas hold the tables.
+    pub(super) cluster: Option<String>,
 }
 
 impl fmt::Debug for Warehouse {
@@ -74,7 +76,19 @@ impl Warehouse {
             .with_database(&config.database)
             // On one machine compressing costs more than it saves.
             .with_compression(Compression::None);
-        Warehouse { client, config }
+        Warehouse { client, config, cluster: None }
+    }
+
+    /// The same on the replicas of a cluster of ClickHouse servers (one shard): tables are replicated, an insert counts
+    /// when most replicas have it, and a read waits for a replica that has every such insert, because the sink moves
+    /// what is visible as soon as the insert is answered.
+    pub fn on_cluster(self, cluster: &str) -> Warehouse {
+        let client = self
+            .client
+            .with_setting("insert_quorum", "auto")
+            .with_setting("insert_quorum_parallel", "0")
+            .with_setting("select_sequential_consistency", "1");
+        Warehouse { client, cluster: Some(cluster.to_owned()), ..self }
     }
 
     /// What `scope` sees up to `watermark` through `query`.

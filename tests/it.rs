@@ -14,3 +14,5 @@ mod log_tail;
 mod lost_warehouse;
 #[path = "it/operating.rs"]
 mod operating;
+#[path = "it/roles.rs"]
+mod roles;

@@ -170,7 +170,11 @@ fn check_warehouse(config: &Config, problems: &mut Problems) {
         problems.add("warehouse.cluster", "", message);
     }
     if warehouse.embedded && !cluster.is_empty() {
-        problems.add("warehouse.cluster", "", "is for servers: set warehouse.embedded = false and warehouse.url, or leave it empty");
+        problems.add(
+            "warehouse.cluster",
+            "",
+            "is for servers: set warehouse.embedded = false and warehouse.url, or leave it empty",
+        );
     }
 }
 

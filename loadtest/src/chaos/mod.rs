@@ -3,7 +3,7 @@
 //!
 //! [`table`] names the faults, [`scene`] holds what each of them needs. What breaks: [`edges`], [`processors`],
 //! [`members`], [`warehouse`], [`postgres`], [`kafka`], [`rebuilt`], [`races`], [`disk`], [`clocks`]. What they break it
-//! with: [`line`] (TCP), [`statements`] (the warehouse's HTTP), [`broker`] (a broker of our own).
+//! with: [`mod@line`] (TCP), [`statements`] (the warehouse's HTTP), [`broker`] (a broker of our own).
 
 pub mod broker;
 pub mod clocks;

@@ -9,14 +9,15 @@
 //!   resets the process's own handlers, here and again in every connect, so [`SignalGuard`] puts those back.
 //! - `chdb_shutdown` is never called: it fails, and afterwards nothing can connect. Closing the last connection
 //!   closes the storage.
-//! - The library is never unloaded: its threads outlive every connection.
+//! - The library is never unloaded: its threads outlive every connection. So a process that ends must not run the
+//!   library's destructors under them: see [`skip_destructors_at_exit`].
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 
 use crate::error::{EngineError, QueryError, code};
 
@@ -126,6 +127,7 @@ impl Api {
             return Err(EngineError::WrongVersion { path: path.to_owned(), found, expected });
         }
         api.disable_signal_handlers();
+        skip_destructors_at_exit();
         Ok(API.get_or_init(|| api))
     }
 
@@ -140,6 +142,25 @@ impl Api {
         // SAFETY: sets a flag in the library and resets handlers, which the guard restores.
         unsafe { (self.set_signal_handlers_enabled)(0) };
     }
+}
+
+unsafe extern "C" {
+    /// glibc's `atexit` that is told the status. The library needs glibc anyway.
+    fn on_exit(function: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
+}
+
+extern "C" fn end_now(status: c_int, _argument: *mut c_void) {
+    // SAFETY: ends the process; Rust has flushed its output before it calls `exit`, and what is stored is on disk when a
+    // statement is answered.
+    unsafe { libc::_exit(status) }
+}
+
+/// Ends the process, whenever it ends, before the destructors of what was registered earlier: the library's threads may
+/// still use what these would take apart, and then a process that had done everything right died of SIGSEGV. What is
+/// registered last runs first, so this is called again when the library has made more.
+fn skip_destructors_at_exit() {
+    // SAFETY: registers a function that needs no argument. There is room for more than the two calls.
+    unsafe { on_exit(end_now, std::ptr::null_mut()) };
 }
 
 /// Copies a C string; `None` for null.
@@ -282,6 +303,9 @@ impl Connection {
         // SAFETY: `pointers` holds `count` NUL-terminated strings that outlive the call; the library copies them and
         // does not write to them.
         let handle = unsafe { (api.connect)(count, pointers.as_mut_ptr()) };
+        // The first connection starts most of what the library has.
+        static ONCE: Once = Once::new();
+        ONCE.call_once(skip_destructors_at_exit);
         NonNull::new(handle).map(|handle| Self { api, handle })
     }
 

@@ -11,23 +11,9 @@
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=scripts/services/started.sh
+. "$(dirname "$0")/services/started.sh"
 cd "$ROOT"
-
-STARTED=()
-stop_services() {
-    local name
-    for name in "${STARTED[@]}"; do bash "scripts/services/$name.sh" stop; done
-    STARTED=()
-}
-
-start_services() {
-    trap stop_services EXIT
-    bash scripts/services/warehouse.sh status >/dev/null 2>&1 || STARTED+=(warehouse)
-    bash scripts/services/postgres.sh status >/dev/null 2>&1 || STARTED+=(postgres)
-    bash scripts/services/kafka.sh address >/dev/null 2>&1 || STARTED+=(kafka)
-    # What it prints are settings with passwords.
-    bash scripts/services.sh start >/dev/null
-}
 
 bash scripts/build-release.sh affilitrack loadtest
 start_services

@@ -3,6 +3,8 @@
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=scripts/services/started.sh
+. "$(dirname "$0")/services/started.sh"
 cd "$ROOT"
 
 step() {
@@ -27,27 +29,6 @@ node_tests() {
 # The same pages, shown by two of each role.
 cluster_browser_tests() {
     AFFILITRACK_BIN="$ROOT/scripts/cluster-as-one.sh" node --test --test-concurrency=1 tests/browser/*.test.mjs
-}
-
-# The real parts that suites run against. What ran before goes on running; what is started here is stopped at the end.
-STARTED=()
-stop_services() {
-    local name
-    for name in "${STARTED[@]}"; do bash "scripts/services/$name.sh" stop; done
-    STARTED=()
-}
-
-start_service() {
-    STARTED+=("$1")
-    # What Postgres prints is a URL with a password.
-    if [ "$1" = postgres ]; then bash scripts/services/postgres.sh start >/dev/null; else bash "scripts/services/$1.sh" start; fi
-}
-
-start_services() {
-    trap stop_services EXIT
-    bash scripts/services/postgres.sh status 2>/dev/null || start_service postgres
-    bash scripts/services/kafka.sh address 2>/dev/null || start_service kafka
-    bash scripts/services/warehouse.sh status 2>/dev/null || start_service warehouse
 }
 
 step "Set-up" bash scripts/setup.sh test

@@ -11,6 +11,7 @@ use processor::continuity::check_continuity;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use store::control::ControlStore;
 use store::fold_store::{FoldStore, PostgresFoldStore, SqliteFoldStore};
 use store::postgres::PostgresPool;
 use store::warehouse::{Warehouse, WarehouseConfig};
@@ -40,22 +41,13 @@ impl LedgerStores {
         let (engine, warehouse) = open_warehouse(&base.config, &base.folder).await?;
         let mut stores = LedgerStores { fold, warehouse, lost: Vec::new() };
         if base.role == Role::All {
-            stores.raise_sequences(base).await?;
+            raise_sequences(base.control.as_ref(), Arc::clone(&stores.fold)).await?;
             stores.warehouse.migrate().await.context("the warehouse's tables could not be made")?;
         }
         if base.role.folds() {
             stores.lost = stores.lost_partitions(base.folder.refold()).await?;
         }
         Ok((stores, engine))
-    }
-
-    /// A control store from an older backup must not give out numbers that the log has.
-    async fn raise_sequences(&self, base: &Base) -> anyhow::Result<()> {
-        let fold = self.fold.clone();
-        for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
-            base.control.raise_sequence(vendor, seq).await?;
-        }
-        Ok(())
     }
 
     /// The partitions of which pages must show nothing before the verifier has been there: those that were shown before
@@ -85,6 +77,14 @@ impl LedgerStores {
         }
         Ok(if repairs.exists() { shown } else { Vec::new() })
     }
+}
+
+/// A control store from an older backup must not give out numbers that the log has.
+pub async fn raise_sequences(control: &dyn ControlStore, fold: Arc<dyn FoldStore>) -> anyhow::Result<()> {
+    for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
+        control.raise_sequence(vendor, seq).await?;
+    }
+    Ok(())
 }
 
 async fn open_fold(config: &Config, role: Role, folder: &DataFolder) -> anyhow::Result<Arc<dyn FoldStore>> {

@@ -2,13 +2,14 @@
 
 use crate::base::{Role, blocking, refuse_missing_settings};
 use crate::config::Config;
+use crate::ledger_stores::raise_sequences;
 use crate::outside;
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::{ControlStore, POSTGRES_MIGRATIONS, PostgresControlStore};
-use store::fold_store::{FoldStore, PostgresFoldStore};
+use store::control::{POSTGRES_MIGRATIONS, PostgresControlStore};
+use store::fold_store::PostgresFoldStore;
 use store::postgres::{PostgresPool, PostgresSettings};
 use store::secrets::{MasterKeys, system_random};
 
@@ -34,7 +35,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     })
     .await
     .context("Postgres")?;
-    raise_sequences(control, fold).await?;
+    raise_sequences(&control_without_secrets(control).await?, Arc::new(fold)).await?;
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
     let warehouse = outside::warehouse(&config, STATEMENT_LIMIT);
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
@@ -42,16 +43,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A control store from an older backup must not give out numbers that the log has.
-async fn raise_sequences(control: Arc<PostgresPool>, fold: PostgresFoldStore) -> anyhow::Result<()> {
-    // Nothing is sealed or opened here, so it needs no key that lasts.
+/// Nothing is sealed or opened with it, so it needs no key that lasts.
+async fn control_without_secrets(control: Arc<PostgresPool>) -> anyhow::Result<PostgresControlStore> {
     let random = system_random();
     let mut key = [0_u8; 32];
     random(&mut key).context("randomness")?;
     let keys = MasterKeys::load(Some(&hex::encode(key)), Path::new(""), random.as_ref())?;
-    let control = PostgresControlStore::open(control, keys, random).await?;
-    for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
-        control.raise_sequence(vendor, seq).await?;
-    }
-    Ok(())
+    Ok(PostgresControlStore::open(control, keys, random).await?)
 }

@@ -115,7 +115,7 @@ pub async fn run_async(options: CorpusOptions, out: &mut (dyn Write + Send)) -> 
     }
     let summary = result?;
     if !in_order {
-        writeln!(out, "the instance did not end within ten seconds of SIGTERM and was killed")?;
+        writeln!(out, "the instance did not end within a minute of SIGTERM and was killed")?;
     }
     print_summary(&around.providers.unanswered(), summary, out)?;
     Ok(summary)

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// How long the first answer of the local socket is waited for.
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// How long an ordered end may take before SIGKILL.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How many lines of its log a message shows.
 const LOG_LINES_SHOWN: usize = 20;
 
@@ -141,7 +141,7 @@ impl Product {
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
     }
 
-    /// SIGTERM, then SIGKILL after ten seconds. Says whether it ended in order.
+    /// SIGTERM, then SIGKILL after a minute. Says whether it ended in order.
     pub async fn stop(mut self) -> Result<bool, ProductError> {
         self.signal("TERM").await?;
         if let Ok(status) = tokio::time::timeout(STOP_LIMIT, self.child.wait()).await {

@@ -49,7 +49,7 @@ impl Running {
         }
     }
 
-    /// SIGTERM, then SIGKILL after ten seconds. Says whether it ended in order.
+    /// SIGTERM, then SIGKILL after a minute. Says whether it ended in order.
     pub async fn stop(self) -> Result<bool, RunningError> {
         match self {
             Running::One(product) => Ok(product.stop().await?),

@@ -2,6 +2,7 @@
 //! again while it catches up; in the end every figure must be right.
 
 use crate::draw::between;
+use crate::own_folder::OwnFolder;
 use crate::plan::{Plan, PlanOptions, Size, Step};
 use crate::reconcile::{SETTLE_LIMIT, conclude, print_plan};
 use crate::sender::{SendOptions, Sender};
@@ -45,19 +46,10 @@ pub struct KillOptions {
 
 /// Runs it. True if nothing differs.
 pub async fn kill_test(options: &KillOptions, out: &mut (dyn Write + Send)) -> Result<bool> {
-    let directory = tempfile::Builder::new().prefix("affilitrack-kill-").tempdir()?;
-    let start = StartOptions {
-        binary: options.binary.clone(),
-        command: "run",
-        data_dir: directory.path().join("data"),
-        port: free_port()?,
-        log_file: directory.path().join("product.log"),
-        environment: Vec::new(),
-    };
+    let folder = OwnFolder::new("kill")?;
+    let start = folder.start_options(&options.binary)?;
     let result = run(options, &start, out).await;
-    if options.keep || result.as_ref().map_or(true, |passed| !passed) {
-        writeln!(out, "kept: {}", directory.keep().display())?;
-    }
+    folder.end(options.keep, &result, out)?;
     result
 }
 
@@ -91,7 +83,7 @@ async fn run(options: &KillOptions, start: &StartOptions, out: &mut (dyn Write +
     let right = conclude(&plan, &live, &sender.record(), out).await?;
     let in_order = victim.product.stop().await?;
     if !in_order {
-        writeln!(out, "the product did not end within ten seconds of SIGTERM")?;
+        writeln!(out, "the product did not end within a minute of SIGTERM")?;
     }
     Ok(right && unchanged && in_order)
 }
@@ -180,9 +172,4 @@ async fn redeliver(
     let words = if unchanged { "nothing changed" } else { "TOTALS CHANGED" };
     writeln!(out, "{REDELIVERED} events delivered once more: {words}")?;
     Ok(unchanged)
-}
-
-/// A port that was free a moment ago; the same one is needed at every start.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

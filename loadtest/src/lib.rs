@@ -15,6 +15,7 @@ pub mod ids;
 pub mod kill;
 pub mod kill_points;
 pub mod oracle;
+pub mod own_folder;
 pub mod plan;
 pub mod poison;
 pub mod reconcile;

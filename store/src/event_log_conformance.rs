@@ -210,7 +210,7 @@ async fn a_reader_that_found_nothing_misses_no_append() {
             let appended = log.appended();
             assert!(log.read(0, number, 10, 1000).await.unwrap().is_empty());
             log.append(record(0, "x")).await.unwrap();
-            tokio::time::timeout(Duration::from_secs(5), appended)
+            tokio::time::timeout(Duration::from_secs(60), appended)
                 .await
                 .expect("told, although it was not awaited yet");
         }

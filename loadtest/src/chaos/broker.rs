@@ -18,7 +18,7 @@ const ANY_TIME: &str = "log.message.timestamp.after.max.ms=9223372036854775807";
 /// Sixteen bytes in Base64, as the broker wants it.
 const CLUSTER_ID: &str = "Y2hhb3MtdGVzdHMtMDAwMQ";
 /// How long it may take to start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 
 /// A broker with its data in a folder. Ends when dropped.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long what follows from an answer may take.
-const RIGHT_WITHIN: Duration = Duration::from_secs(60);
+const RIGHT_WITHIN: Duration = Duration::from_secs(300);
 /// Commission of the sale, once it is known whose it is.
 const COMMISSION_MINOR: i64 = 784;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// No partition is nobody's for longer, in milliseconds.
-const LONGEST_WITHOUT_OWNER_MS: i64 = 15_000;
+const LONGEST_WITHOUT_OWNER_MS: i64 = 60_000;
 /// How many partitions the log has.
 const PARTITIONS: u16 = 16;
 

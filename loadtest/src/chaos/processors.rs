@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long the others may take to notice that one stands still: its session, and what they need to share.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(30);
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(120);
 
 /// Who is killed together: a processor, the other, what shows pages, both processors, one of each, all.
 const VICTIMS: [&[&str]; 6] = [

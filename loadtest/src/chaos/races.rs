@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 3_600;
 /// How long a sale may take to be whose it is.
-const RIGHT_WITHIN: Duration = Duration::from_secs(60);
+const RIGHT_WITHIN: Duration = Duration::from_secs(300);
 
 /// Two processes map one code to two affiliates while its payment arrives. The later decision holds, in every round.
 pub async fn mappings(scene: &mut Scene) -> Result<()> {

@@ -174,7 +174,7 @@ impl Scene {
         self.compare(load, &edges).await?;
         cluster.check_running()?;
         let in_order = cluster.stop().await?;
-        self.expect(in_order, "a process did not end within ten seconds of SIGTERM");
+        self.expect(in_order, "a process did not end within a minute of SIGTERM");
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Scene {
     pub async fn finish_alone(&mut self, product: Product, load: Load) -> Result<()> {
         self.compare(load, &[]).await?;
         let in_order = product.stop().await?;
-        self.expect(in_order, "the process did not end within ten seconds of SIGTERM");
+        self.expect(in_order, "the process did not end within a minute of SIGTERM");
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long an answer that a page has already shown may take while the warehouse is away.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long an insert that was under way may take until what is shown stands still.
 const STANDS_STILL_AFTER: Duration = Duration::from_secs(3);

@@ -194,7 +194,7 @@ fn attaching_makes_nothing_and_says_what_is_missing() {
 fn a_processor_stopped_inside_a_commit_does_not_block_the_next() {
     let schema = TestSchema::new();
     let store = filled(&schema);
-    let statement_timeout = Duration::from_millis(300);
+    let statement_timeout = Duration::from_secs(2);
     let stopped = PostgresPool::connect(PostgresSettings { statement_timeout, ..schema.settings() }).unwrap();
     let (holding, held) = sync_channel(1);
     let (wake, woken) = sync_channel::<()>(1);
@@ -226,7 +226,7 @@ fn delivering_does_not_wait_for_a_commit() {
         ranges: vec![OutboxRange { partition: 1, first: None, last: None, visible: 2 }],
         ..OutboxBatch::default()
     };
-    let statement_timeout = Duration::from_secs(2);
+    let statement_timeout = Duration::from_secs(20);
     let sink = PostgresPool::connect(PostgresSettings { statement_timeout, ..schema.settings() }).unwrap();
     let sink = PostgresFoldStore::attach(sink).unwrap();
     store

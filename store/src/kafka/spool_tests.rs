@@ -7,7 +7,7 @@ use domain::ids::Timestamp;
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A clock that stands still until it is set.
 #[derive(Clone, Default)]

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::atomic::AtomicU32;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn record(partition: u16, text: &str) -> NewRecord {
     NewRecord { partition, bytes: text.as_bytes().to_vec() }

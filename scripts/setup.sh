@@ -93,14 +93,15 @@ pages() {
     local files hash
     mapfile -t files < <(find web/assets web/package.json web/package-lock.json -type f -not -path 'web/assets/dist/*' | LC_ALL=C sort)
     hash=$(hash_of "${files[@]}")
-    if [ -d web/assets/dist ] && is_done pages "$hash"; then
+    # Noted beside what was built, so that a note never speaks of another folder's bundle.
+    if [ -f web/assets/dist/.built ] && [ "$(<web/assets/dist/.built)" = "$hash" ]; then
         say "page assets: built"
         return
     fi
     npm_packages web
     say "page assets: building"
     (cd web && npm run --silent build)
-    done_with pages "$hash"
+    printf '%s\n' "$hash" >web/assets/dist/.built
 }
 
 engine() {

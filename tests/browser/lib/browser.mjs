@@ -17,7 +17,7 @@ const FLAGS = [
 ]
 
 /** Longest wait for something to appear. */
-export const PATIENCE_MS = 15_000
+export const PATIENCE_MS = 60_000
 
 /** Starts Chromium with a home of its own, so that nothing of the machine's user is read or written. */
 export async function launch() {

@@ -9,9 +9,9 @@ import { promisify } from 'node:util'
 
 const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url))
 const BINARY = resolve(process.env.AFFILITRACK_BIN || join(REPOSITORY, 'target/release/affilitrack'))
-const START_WITHIN_MS = 60_000
-const END_WITHIN_MS = 30_000
-const COMMAND_WITHIN_MS = 30_000
+const START_WITHIN_MS = 120_000
+const END_WITHIN_MS = 60_000
+const COMMAND_WITHIN_MS = 120_000
 /** As much of the product's log as an error message shows. */
 const KEPT_LOG_CHARACTERS = 4_000
 

@@ -88,7 +88,7 @@ export async function deliver(endpointUrl, secret, sent) {
     method: 'POST',
     headers: { 'content-type': 'application/json; charset=utf-8', 'stripe-signature': header },
     body: payload,
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
   })
   await answer.arrayBuffer()
   return answer.status

@@ -23,6 +23,8 @@ const BUSY_ITEMS: usize = 200;
 const GATHER: Duration = Duration::from_millis(100);
 /// How long they gather after a larger one.
 const GATHER_BUSY: Duration = Duration::from_millis(400);
+/// Pause after the outbox could not be read.
+const RETRY: Duration = Duration::from_secs(1);
 /// Pause after a failed insert, growing to the last.
 pub(crate) const PAUSES_MS: [u64; 6] = [50, 200, 500, 1_000, 2_000, 5_000];
 
@@ -69,6 +71,18 @@ pub enum SinkStep {
     Announced(usize),
 }
 
+/// Says when the outbox cannot be read any more, and when it can again, but not every time in between. Returns whether
+/// it is away now.
+fn tell_change<T>(was_away: bool, result: &Result<T, FoldStoreError>) -> bool {
+    match result {
+        Err(error) if was_away => tracing::debug!(error = %error, "the outbox cannot be read: {error}"),
+        Err(error) => tracing::error!(error = %error, "the outbox cannot be read, trying again: {error}"),
+        Ok(_) if was_away => tracing::info!("the outbox can be read again"),
+        Ok(_) => {}
+    }
+    result.is_err()
+}
+
 /// Why a step of the sink failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -83,8 +97,11 @@ pub enum SinkError {
 impl Sink {
     /// Runs until stopped.
     pub async fn run(&self, stop: &CancellationToken) {
+        let mut is_away = false;
         while !stop.is_cancelled() {
-            match self.project_lines(stop).await {
+            let projected = self.project_lines(stop).await;
+            is_away = tell_change(is_away, &projected);
+            match projected {
                 Ok(Some(items)) => pause(self.gather_after(items), stop).await,
                 Ok(None) => {
                     tokio::select! {
@@ -93,10 +110,7 @@ impl Sink {
                         () = stop.cancelled() => {}
                     }
                 }
-                Err(error) => {
-                    tracing::error!(error = %error, "the outbox cannot be read: {error}");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+                Err(_) => pause(RETRY, stop).await,
             }
         }
     }

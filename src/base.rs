@@ -95,6 +95,9 @@ impl Base {
         }
         let clock = system_clock();
         let folder = DataFolder::open(&config.data.dir)?;
+        if role == Role::All {
+            folder.refuse_moved()?;
+        }
         crate::socket::refuse_second_process(&folder.socket())?;
         let keys = master_keys(&config, &folder)?;
         let kafka = outside::kafka_settings(&config, role);

@@ -36,7 +36,7 @@ pub enum Command {
     /// Start only the embedded warehouse engine, answering ClickHouse's HTTP protocol.
     Warehouse(WarehouseArgs),
     /// Make and check topics and tables of Kafka, Postgres and the warehouse. Run before roles start.
-    Migrate,
+    Migrate(MigrateArgs),
     /// Connect a provider account to a vendor and print the endpoint for its webhooks.
     Connect(ConnectArgs),
     /// Hand in decisions: affiliates, mappings, rules, policies, reviews.
@@ -75,6 +75,18 @@ pub struct WarehouseArgs {
     /// Where it listens.
     #[arg(long, default_value = "127.0.0.1:8123")]
     pub listen: std::net::SocketAddr,
+}
+
+/// `affilitrack migrate`
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Data folder of a stopped `affilitrack run` whose log and people's decisions are brought over, once, into topics
+    /// and schemas that hold nothing.
+    #[arg(long, value_name = "FOLDER")]
+    pub from: Option<PathBuf>,
+    /// Copy nothing: say whether what was folded from the copy is what the data folder has.
+    #[arg(long, requires = "from")]
+    pub compare: bool,
 }
 
 /// Whose payments.

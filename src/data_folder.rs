@@ -55,6 +55,16 @@ pub enum DataFolderError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Its log goes on elsewhere.
+    #[error(
+        "the data folder {dir} was brought over ({to}), and its log goes on there: start the roles instead; to go back to the state of that moment and lose what came since, remove the file {dir}/moved"
+    )]
+    Moved {
+        /// The folder.
+        dir: PathBuf,
+        /// Where to.
+        to: String,
+    },
     /// The version file is damaged.
     #[error(
         "{file} holds {text:?} instead of a number: restore it from the backup; a folder written by this version holds {FORMAT_VERSION}"
@@ -119,6 +129,17 @@ impl DataFolder {
         }
     }
 
+    /// Refuses a folder whose log goes on elsewhere.
+    ///
+    /// # Errors
+    /// [`DataFolderError::Moved`].
+    pub fn refuse_moved(&self) -> Result<(), DataFolderError> {
+        match fs::read_to_string(self.moved()) {
+            Ok(to) => Err(DataFolderError::Moved { dir: self.dir.clone(), to: to.trim().to_owned() }),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn make(&self) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.version_file())?;
@@ -170,6 +191,11 @@ impl DataFolder {
     /// The local control socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("affilitrack.sock")
+    }
+
+    /// Says where the log went when it was brought over to Kafka; a process that goes on here would fork it.
+    pub fn moved(&self) -> PathBuf {
+        self.dir.join("moved")
     }
 
     /// Holds the format's number.

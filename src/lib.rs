@@ -26,6 +26,7 @@ pub mod ledger_stores;
 mod live_watch;
 pub mod log_repair;
 pub mod migrate;
+mod moving;
 mod outside;
 pub mod pages;
 pub mod parts;

@@ -1,33 +1,55 @@
 //! `affilitrack migrate`: makes and checks what the roles share, before they start.
 
 use crate::base::{Role, blocking, refuse_missing_settings};
+use crate::cli::MigrateArgs;
 use crate::config::Config;
 use crate::ledger_stores::raise_sequences;
-use crate::outside;
+use crate::{moving, outside};
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::{POSTGRES_MIGRATIONS, PostgresControlStore};
 use store::fold_store::PostgresFoldStore;
+use store::kafka::KafkaSettings;
 use store::postgres::{PostgresPool, PostgresSettings};
 use store::secrets::{MasterKeys, system_random};
 
 /// How long one statement of a migration may take.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Topics, tables of both stores, tables of the warehouse. What exists is checked; nothing is removed.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+/// The outside parts, as they must be.
+pub struct Migrated {
+    /// The log.
+    pub kafka: KafkaSettings,
+    /// Connections to the control store's schema.
+    pub control: Arc<PostgresPool>,
+    /// The fold store.
+    pub fold: Arc<PostgresFoldStore>,
+}
+
+/// Makes and checks what the roles share; then, if asked, brings over a data folder or compares with it.
+pub async fn run(config: Config, args: &MigrateArgs) -> anyhow::Result<()> {
     crate::run::start_telemetry(&config)?;
     refuse_missing_settings(&config, Role::Serve)?;
-    let kafka = outside::kafka_settings(&config, Role::Serve).context("kafka.brokers")?;
+    let outside = migrate(&config).await?;
+    match &args.from {
+        None => Ok(()),
+        Some(folder) if args.compare => moving::compare(folder, &outside).await,
+        Some(folder) => moving::bring_over(folder, &outside).await,
+    }
+}
+
+/// Topics, tables of both stores, tables of the warehouse. What exists is checked; nothing is removed.
+async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
+    let kafka = outside::kafka_settings(config, Role::Serve).context("kafka.brokers")?;
     store::kafka::migrate(&kafka).await?;
     println!("Kafka: topics {} and {} are as they must be", kafka.events_topic, kafka.live_topic);
     let patient = |settings: Option<PostgresSettings>| {
         settings.map(|settings| PostgresSettings { statement_timeout: STATEMENT_LIMIT, ..settings })
     };
-    let control = patient(outside::control_settings(&config, Role::Serve)).context("postgres.url")?;
-    let fold = patient(outside::fold_settings(&config, Role::Serve)).context("postgres.url")?;
+    let control = patient(outside::control_settings(config, Role::Serve)).context("postgres.url")?;
+    let fold = patient(outside::fold_settings(config, Role::Serve)).context("postgres.url")?;
     let (control, fold) = blocking(move || -> anyhow::Result<(Arc<PostgresPool>, PostgresFoldStore)> {
         let control = PostgresPool::connect(control)?;
         store::postgres::migrate(&control, &POSTGRES_MIGRATIONS)?;
@@ -35,12 +57,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     })
     .await
     .context("Postgres")?;
-    raise_sequences(&control_without_secrets(control).await?, Arc::new(fold)).await?;
+    let fold = Arc::new(fold);
+    raise_sequences(&control_without_secrets(Arc::clone(&control)).await?, fold.clone()).await?;
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
-    let warehouse = outside::warehouse(&config, STATEMENT_LIMIT);
+    let warehouse = outside::warehouse(config, STATEMENT_LIMIT);
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");
-    Ok(())
+    Ok(Migrated { kafka, control, fold })
 }
 
 /// Nothing is sealed or opened with it, so it needs no key that lasts.

@@ -52,7 +52,7 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             Command::Process(_) => run::run(config, Role::Process).await,
             Command::Serve(_) => run::run(config, Role::Serve).await,
             Command::Warehouse(arguments) => warehouse_role::run(&config, arguments.listen).await,
-            Command::Migrate => migrate::run(config).await,
+            Command::Migrate(args) => migrate::run(config, &args).await,
             Command::Connect(arguments) => commands::connect(&socket, arguments).await,
             Command::Decide(arguments) => commands::decide(&socket, arguments).await,
             Command::Explain(arguments) => commands::explain(&socket, arguments).await,

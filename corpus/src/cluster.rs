@@ -3,6 +3,7 @@
 use crate::client::LocalSocket;
 use crate::product::{Product, ProductError, StartOptions};
 use crate::proxy::Proxy;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,6 +63,8 @@ pub struct ClusterOptions {
     pub copies: usize,
     /// Environment variables for all, such as another address of an outside part.
     pub environment: Vec<(String, String)>,
+    /// Data folder of a stopped `affilitrack run` to bring over first.
+    pub from: Option<PathBuf>,
 }
 
 /// One process.
@@ -96,7 +99,8 @@ impl Cluster {
         environment.push(("AFFILITRACK_SERVER_PUBLIC_URL".to_owned(), public_url));
         environment.push(("AFFILITRACK_SERVER_TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned()));
         environment.extend(options.environment.iter().cloned());
-        migrate(&options.binary, &options.folder, &environment).await?;
+        let from = options.from.iter().flat_map(|folder| [OsStr::new("--from"), folder.as_os_str()]);
+        migrate(&options.binary, &options.folder, &environment, &from.collect::<Vec<_>>()).await?;
         let mut members = Vec::new();
         for command in ["ingest", "process", "serve"] {
             for number in 1..=options.copies {
@@ -129,7 +133,13 @@ impl Cluster {
 
     /// Makes topics, schemas and tables again, as far as they are gone.
     pub async fn migrate(&self) -> Result<(), ClusterError> {
-        migrate(&self.binary, &self.folder, &self.environment).await
+        migrate(&self.binary, &self.folder, &self.environment, &[]).await
+    }
+
+    /// Asks whether what was folded since is what a data folder that was brought over has.
+    pub async fn compare_with(&self, from: &Path) -> Result<(), ClusterError> {
+        let arguments = [OsStr::new("--from"), from.as_os_str(), OsStr::new("--compare")];
+        migrate(&self.binary, &self.folder, &self.environment, &arguments).await
     }
 
     /// The address of all of them together.
@@ -272,9 +282,15 @@ fn own_names(folder: &Path) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
-async fn migrate(binary: &Path, folder: &Path, environment: &[(String, String)]) -> Result<(), ClusterError> {
+async fn migrate(
+    binary: &Path,
+    folder: &Path,
+    environment: &[(String, String)],
+    arguments: &[&OsStr],
+) -> Result<(), ClusterError> {
     let output = Command::new(binary)
         .arg("migrate")
+        .args(arguments)
         .env("DATA_DIR", folder.join("migrate"))
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())

@@ -125,7 +125,8 @@ async fn start(options: &CorpusOptions, folder: &Path) -> Result<Running, Runnin
     let (binary, environment) = (options.binary.clone(), Vec::new());
     if options.cluster {
         let folder = folder.to_owned();
-        let cluster = Cluster::start(&ClusterOptions { binary, folder, port: 0, copies: 2, environment }).await?;
+        let cluster =
+            Cluster::start(&ClusterOptions { binary, folder, port: 0, copies: 2, environment, from: None }).await?;
         return Ok(Running::Cluster(cluster));
     }
     let start = StartOptions {

@@ -37,6 +37,7 @@ pub async fn run(options: &AsOneOptions, out: &mut (dyn Write + Send)) -> Result
         port: options.port,
         copies: 2,
         environment: vec![("AFFILITRACK_DEMO".to_owned(), options.demo.clone())],
+        from: None,
     })
     .await?;
     let socket = cluster.socket();

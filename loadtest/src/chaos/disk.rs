@@ -6,7 +6,6 @@ use crate::vendors::Target;
 use anyhow::{Result, ensure};
 use corpus::client::Http;
 use corpus::cluster::free_port;
-use corpus::product::{Product, StartOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,21 +57,7 @@ impl Drop for SmallDisk {
 pub async fn full(scene: &mut Scene) -> Result<()> {
     let data_dir = scene.folder.join("data");
     let disk = SmallDisk::mount(&data_dir, 192).await?;
-    let alone = [
-        ("AFFILITRACK_WAREHOUSE_EMBEDDED", "on"),
-        ("AFFILITRACK_WAREHOUSE_URL", ""),
-        ("AFFILITRACK_KAFKA_BROKERS", ""),
-        ("AFFILITRACK_POSTGRES_URL", ""),
-    ];
-    let mut product = Product::start(&StartOptions {
-        binary: scene.options.binary.clone(),
-        command: "run",
-        data_dir,
-        port: free_port()?,
-        log_file: scene.folder.join("run-1.log"),
-        environment: alone.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-    })
-    .await?;
+    let mut product = scene.alone(data_dir, free_port()?).await?;
     let target = Target { http: Http::default(), socket: product.socket(), url: product.url().to_owned() };
     let load = scene.load_on(target, scene.amount(700, 2_000), 25).await?;
     load.wait_for_percent(25).await?;

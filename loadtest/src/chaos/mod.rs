@@ -15,6 +15,7 @@ pub mod log_lines;
 pub mod log_start;
 pub mod lookups;
 pub mod members;
+mod moved;
 pub mod postgres;
 pub mod processors;
 pub mod races;

@@ -36,6 +36,7 @@ pub async fn fold_again(cluster: &mut Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn look(load: &Load) -> Result<Verdict> {
+/// What the product says now.
+pub async fn look(load: &Load) -> Result<Verdict> {
     verify(&load.plan, &load.live, &load.sender.record()).await
 }

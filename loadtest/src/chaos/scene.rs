@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use corpus::client::Http;
 use corpus::cluster::{Cluster, ClusterOptions, services};
-use corpus::product::Product;
+use corpus::product::{Product, StartOptions};
 use corpus::shuffle::SplitMix;
 use hyper::Method;
 use std::collections::BTreeMap;
@@ -133,13 +133,42 @@ impl Scene {
     }
 
     /// Two processes of each role with names of their own on the outside parts.
-    pub async fn cluster(&mut self, mut environment: Vec<(String, String)>) -> Result<Cluster> {
+    pub async fn cluster(&mut self, environment: Vec<(String, String)>) -> Result<Cluster> {
+        self.cluster_from(None, 0, environment).await
+    }
+
+    /// The same behind a given port, going on from the data folder of a stopped process.
+    pub async fn cluster_from(
+        &mut self,
+        from: Option<PathBuf>,
+        port: u16,
+        mut environment: Vec<(String, String)>,
+    ) -> Result<Cluster> {
         // Six processes and whoever else works on this machine share the server's connections.
         environment.push(("AFFILITRACK_POSTGRES_CONNECTIONS".to_owned(), POSTGRES_CONNECTIONS.to_owned()));
         let (binary, folder) = (self.options.binary.clone(), self.folder.clone());
-        let cluster = Cluster::start(&ClusterOptions { binary, folder, port: 0, copies: 2, environment }).await?;
+        let cluster = Cluster::start(&ClusterOptions { binary, folder, port, copies: 2, environment, from }).await?;
         self.environment = cluster.environment().to_vec();
         Ok(cluster)
+    }
+
+    /// One process that has everything in a data folder.
+    pub async fn alone(&self, data_dir: PathBuf, port: u16) -> Result<Product> {
+        let alone = [
+            ("AFFILITRACK_WAREHOUSE_EMBEDDED", "on"),
+            ("AFFILITRACK_WAREHOUSE_URL", ""),
+            ("AFFILITRACK_KAFKA_BROKERS", ""),
+            ("AFFILITRACK_POSTGRES_URL", ""),
+        ];
+        let options = StartOptions {
+            binary: self.options.binary.clone(),
+            command: "run",
+            data_dir,
+            port,
+            log_file: self.folder.join("run-1.log"),
+            environment: alone.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        };
+        Ok(Product::start(&options).await?)
     }
 
     /// Opens the vendors of a plan, and begins to send it.

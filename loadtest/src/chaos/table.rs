@@ -1,7 +1,9 @@
 //! Every fault: its name, what is broken, and what may be complained about meanwhile.
 
 use super::scene::Scene;
-use super::{clocks, disk, edges, kafka, log_start, lookups, members, postgres, processors, races, rebuilt, warehouse};
+use super::{
+    clocks, disk, edges, kafka, log_start, lookups, members, moved, postgres, processors, races, rebuilt, warehouse,
+};
 use anyhow::Result;
 use std::pin::Pin;
 
@@ -137,6 +139,14 @@ pub const FAULTS: &[Fault] = &[
         is_small: true,
         expected_errors: &[" stopped: ", "a request of the JSON API failed"],
         run: |scene| Box::pin(rebuilt::fold_schema_dropped(scene)),
+    },
+    Fault {
+        name: "moved-to-roles",
+        number: "22",
+        words: "log and control store of a stopped process are brought over to the roles, which fold everything again",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(moved::to_roles(scene)),
     },
     Fault {
         name: "log-start-moved",

@@ -15,6 +15,7 @@ mod decide;
 mod failures;
 pub mod input;
 mod model;
+mod moving;
 mod postgres_store;
 mod reading;
 mod resolve;
@@ -29,11 +30,14 @@ mod conformance;
 #[cfg(test)]
 mod conformance_decisions;
 #[cfg(test)]
+mod moving_tests;
+#[cfg(test)]
 mod postgres_tests;
 #[cfg(test)]
 mod test_places;
 
 pub use model::*;
+pub use moving::move_to_postgres;
 pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;

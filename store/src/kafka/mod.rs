@@ -6,6 +6,7 @@
 //! producers and read without groups: whose turn it is, is decided by the fold store.
 
 mod context;
+mod copy;
 pub mod live;
 pub mod membership;
 mod producer;
@@ -15,6 +16,8 @@ pub mod spool;
 mod topics;
 
 #[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
 mod mock_tests;
 #[cfg(test)]
 mod spool_tests;
@@ -23,6 +26,7 @@ pub(crate) mod test_broker;
 #[cfg(test)]
 mod tests;
 
+pub use copy::{Copied, CopyError, copy_log};
 pub use settings::KafkaSettings;
 pub use topics::{TopicError, check, migrate};
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use store::kafka::live::LiveListener;
 use store::live::LiveHub;
 use store::secrets::system_random;
+use telemetry::traces::export::Exporter;
 
 /// The parts of a process; which there are depends on its role.
 pub struct App {
@@ -29,18 +30,22 @@ pub struct App {
     pub reading: Option<Arc<Reading>>,
     /// Hears what other processes made visible.
     pub listener: Option<LiveListener>,
+    /// Sends traces, if that is switched on.
+    pub exporter: Option<Exporter>,
 }
 
 impl App {
     /// Opens all stores and builds all services. Nothing runs and nothing listens yet. The
     /// embedded engine, if one was started, is the caller's to shut down last.
     pub async fn build(config: Config, role: Role) -> anyhow::Result<(App, Option<Engine>)> {
-        let base = Base::open(config, role).await?;
+        let (traces, exporter) = crate::traces::open(&config, role, system_random())?;
+        let base = Base::open(config, role, traces).await?;
         let failed: Arc<FailedList> = Arc::default();
         let (control, clock) = (base.control.clone(), base.clock.clone());
         let failures = Arc::new(FailureKeeper::new(failed.clone(), control, clock, system_random().as_ref())?);
         let edge = role.takes_deliveries().then(|| Arc::new(intake::edge(&base, failed)));
-        let mut app = App { base, edge, failures: failures.clone(), folding: None, reading: None, listener: None };
+        let mut app =
+            App { base, edge, failures: failures.clone(), folding: None, reading: None, listener: None, exporter };
         if role == Role::Ingest {
             return Ok((app, None));
         }

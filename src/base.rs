@@ -17,6 +17,7 @@ use store::kafka::{KafkaLog, KafkaSettings, TopicError};
 use store::local_log::{LocalLog, LogLimits};
 use store::postgres::PostgresPool;
 use store::secrets::{MASTER_KEY_VARIABLE, MasterKeys, system_random};
+use telemetry::traces::Traces;
 
 /// Which parts of the product a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +86,13 @@ pub struct Base {
     pub loader: Arc<DirectoryLoader>,
     /// Hash keys in memory.
     pub hash_keys: Arc<HashKeys>,
+    /// Follows some deliveries, if it is on.
+    pub traces: Traces,
 }
 
 impl Base {
     /// Opens log and control store. Nothing is appended and nothing listens yet.
-    pub async fn open(config: Config, role: Role) -> anyhow::Result<Base> {
+    pub async fn open(config: Config, role: Role, traces: Traces) -> anyhow::Result<Base> {
         if role != Role::All {
             refuse_missing_settings(&config, role)?;
         }
@@ -106,7 +109,21 @@ impl Base {
         let (directory, hash_keys): (Arc<EndpointDirectory>, Arc<HashKeys>) = Default::default();
         let loader = Arc::new(DirectoryLoader::new(control.clone(), directory.clone(), hash_keys.clone()));
         loader.load().await?;
-        Ok(Base { config, role, folder, clock, log, deliveries, kafka, spool, control, directory, loader, hash_keys })
+        Ok(Base {
+            config,
+            role,
+            folder,
+            clock,
+            log,
+            deliveries,
+            kafka,
+            spool,
+            control,
+            directory,
+            loader,
+            hash_keys,
+            traces,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::ledger_stores::LedgerStores;
 use domain::ids::Timestamp;
 use processor::Owned;
 use processor::audit::Audit;
+use processor::trace_book::TraceBook;
 use processor::worker::Alarms;
 use std::sync::Arc;
 use store::kafka::live::LivePublisher;
@@ -38,6 +39,8 @@ pub struct Folding {
     pub committed: Arc<Notify>,
     /// Woken when there are new questions.
     pub asked: Arc<Notify>,
+    /// Records whose way is followed.
+    pub traces: Arc<TraceBook>,
 }
 
 impl Folding {
@@ -69,6 +72,7 @@ impl Folding {
             audit: Arc::new(audit),
             committed: Arc::default(),
             asked: Arc::default(),
+            traces: Arc::new(TraceBook::new(base.traces.clone())),
         })
     }
 }

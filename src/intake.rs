@@ -30,5 +30,6 @@ pub fn edge(base: &Base, failed: Arc<FailedList>) -> Edge {
         writer: base.role.name().to_owned(),
         tolerances: Tolerances { stripe: settings.signature_tolerance_s as i64, ..Tolerances::default() },
         failed,
+        traces: base.traces.clone(),
     }
 }

@@ -35,4 +35,5 @@ pub mod reading;
 pub mod run;
 pub mod socket;
 pub mod socket_client;
+mod traces;
 pub mod warehouse_role;

@@ -48,6 +48,10 @@ where
 /// Starts what the role has. Registered in the order of dependence: the log stops last of all, the group is left after
 /// the fold and the sink have stopped.
 pub fn start(app: &mut App, lifecycle: &Lifecycle) {
+    // Stops after everything that makes spans.
+    if let Some(exporter) = app.exporter.take() {
+        spawn(lifecycle.register("traces", BUDGET), async move |stop| exporter.run(&stop).await);
+    }
     let (log, deliveries) = (app.base.log.clone(), app.base.deliveries.clone());
     spawn(lifecycle.register("log", BUDGET), async move |stop| {
         stop.cancelled().await;
@@ -88,6 +92,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
         generation: GENERATION,
         batch_items: base.config.processor.project_max_lines,
         clock: base.clock.clone(),
+        traces: folding.traces.clone(),
     };
     spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);
     start_worker(base, folding, lifecycle.register("fold", BUDGET));
@@ -130,6 +135,7 @@ fn start_worker(base: &Base, folding: &Folding, component: Component) {
         committed: folding.committed.clone(),
         asked: folding.asked.clone(),
         alarms: folding.alarms.clone(),
+        traces: folding.traces.clone(),
     };
     let runtime = tokio::runtime::Handle::current();
     spawn(component, async move |stop| {
@@ -156,6 +162,7 @@ fn start_lookups(base: &Base, folding: &Folding, component: Component) {
             timeout: Duration::from_millis(settings.lookup_timeout_ms),
             ..LookupLimits::default()
         },
+        traces: folding.traces.clone(),
     });
     spawn(component, async move |stop| worker.run(&stop).await);
 }

@@ -16,3 +16,5 @@ mod lost_warehouse;
 mod operating;
 #[path = "it/roles.rs"]
 mod roles;
+#[path = "it/traces.rs"]
+mod traces;

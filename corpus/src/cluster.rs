@@ -61,7 +61,7 @@ pub struct ClusterOptions {
     pub port: u16,
     /// How many of each role.
     pub copies: usize,
-    /// Environment variables for all, such as another address of an outside part.
+    /// Environment variables for all, such as another address of an outside part, or all of their addresses.
     pub environment: Vec<(String, String)>,
     /// Data folder of a stopped `affilitrack run` to bring over first.
     pub from: Option<PathBuf>,
@@ -94,7 +94,8 @@ impl Cluster {
     pub async fn start(options: &ClusterOptions) -> Result<Cluster, ClusterError> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", options.port)).await?;
         let public_url = format!("http://{}", listener.local_addr()?);
-        let mut environment = services()?;
+        let is_told = |name: &&str| options.environment.iter().any(|(one, _)| one == *name);
+        let mut environment = if SERVICES.iter().all(is_told) { Vec::new() } else { services()? };
         environment.extend(own_names(&options.folder));
         environment.push(("AFFILITRACK_SERVER_PUBLIC_URL".to_owned(), public_url));
         environment.push(("AFFILITRACK_SERVER_TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned()));

@@ -149,6 +149,7 @@ fn edge(log: Arc<dyn EventLog>, endpoint: String, secret: &str) -> Edge {
         writer: "bench".to_owned(),
         tolerances: Tolerances::default(),
         failed: Arc::default(),
+        traces: Default::default(),
     }
 }
 

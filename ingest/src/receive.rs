@@ -22,8 +22,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::crash::{self, CrashPoint};
-use store::event_log::{EventLog, LogError, NewRecord, partition_of};
+use store::event_log::{Appended, EventLog, LogError, NewRecord, partition_of};
 use telemetry::metrics::{Metric, Stopwatch, count};
+use telemetry::traces::context::TRACEPARENT;
+use telemetry::traces::{Attribute, OpenSpan, SpanName, TraceContext, Traces};
 
 /// A body that is not complete after this time is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,6 +81,8 @@ pub struct Edge {
     pub tolerances: Tolerances,
     /// Requests to known endpoints that were refused for what they are.
     pub failed: Arc<FailedList>,
+    /// Follows some deliveries, if it is on.
+    pub traces: Traces,
 }
 
 impl Edge {
@@ -107,8 +111,14 @@ async fn receive_webhook(
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     let provider = Provider::from_name(&provider_name);
     let label = ("provider", provider.map_or("unknown", Provider::name));
+    let span = edge.traces.begin(|| parts.headers.get(TRACEPARENT)?.to_str().ok());
+    let trace = span.as_ref().map(OpenSpan::context);
 
-    match accept(&edge, provider, &endpoint_id, &parts.headers, body, received_at).await {
+    let accepted = accept(&edge, provider, &endpoint_id, &parts.headers, body, received_at, trace).await;
+    if let Some(span) = span {
+        finish_edge(&edge, span, label.1, &accepted);
+    }
+    match accepted {
         Ok(()) => {
             stopwatch.observe(Metric::IngestAckSeconds, [ACK]);
             count(Metric::IngestRequests, [label, ("outcome", "accepted"), ACK], 1);
@@ -135,6 +145,7 @@ async fn accept(
     headers: &HeaderMap,
     body: Body,
     received_at: Timestamp,
+    trace: Option<TraceContext>,
 ) -> Result<(), Refusal> {
     let mut reservation = edge.limits.reserve();
     let body = read_body(body, headers, edge.limits.settings().max_body_bytes, &mut reservation).await?;
@@ -142,7 +153,7 @@ async fn accept(
     verify_signature(edge, &endpoint, headers, &body, received_at)?;
     check_endpoint_budget(edge, &endpoint)?;
     let minimised = minimise_payload(edge, &endpoint, &body, received_at)?;
-    append_delivery(edge, &endpoint, minimised, received_at).await
+    append_delivery(edge, &endpoint, minimised, received_at, trace).await
 }
 
 /// How much of a body that is too large is read and thrown away, and for how long: a client
@@ -256,28 +267,66 @@ async fn append_delivery(
     endpoint: &Endpoint,
     minimised: Minimised,
     received_at: Timestamp,
+    trace: Option<TraceContext>,
 ) -> Result<(), Refusal> {
+    let span = trace.and_then(|trace| edge.traces.child(trace, SpanName::Append));
     let record = Record {
         vendor: endpoint.vendor,
         connection: endpoint.connection,
         at: received_at,
         writer: edge.writer.clone(),
         seq: None,
+        trace: span.as_ref().map(|span| span.context().to_header()),
         payload: Payload::Delivery(delivery_of(endpoint, minimised)),
     };
-    let new_record = NewRecord { partition: partition_of(endpoint.vendor), bytes: record.encode() };
+    let partition = partition_of(endpoint.vendor);
+    let new_record = NewRecord { partition, bytes: record.encode() };
     crash::pass(CrashPoint::EdgeBeforeAppend);
     let stopwatch = Stopwatch::start();
     let appended = match tokio::time::timeout(APPEND_TIMEOUT, edge.log.append(new_record)).await {
-        Ok(appended) => appended.map(|_offset| ()),
+        Ok(appended) => appended,
         Err(_) => Err(LogError::Unavailable(format!("no acknowledgement after {} s", APPEND_TIMEOUT.as_secs()))),
     };
     crash::pass(CrashPoint::EdgeBeforeAnswer);
     match &appended {
-        Ok(()) => stopwatch.observe(Metric::LogProduceSeconds, []),
+        Ok(_) => stopwatch.observe(Metric::LogProduceSeconds, []),
         Err(error) => count(Metric::LogProduceErrors, [("code", error_code(error))], 1),
     }
-    appended.map_err(Refusal::NotStored)
+    if let Some(span) = span {
+        finish_append(edge, span, partition, &appended);
+    }
+    appended.map(|_| ()).map_err(Refusal::NotStored)
+}
+
+/// Ends the span of a request. What has no right signature is not traced: anybody can send it.
+fn finish_edge(edge: &Edge, mut span: OpenSpan, provider: &'static str, accepted: &Result<(), Refusal>) {
+    match accepted {
+        Ok(()) => span.say(Attribute::Outcome, "accepted"),
+        Err(refusal) if refusal.is_of_signed() => {
+            span.say(Attribute::Outcome, refusal.outcome());
+            span.fail();
+        }
+        Err(_) => return,
+    }
+    span.say(Attribute::Provider, provider);
+    edge.traces.finish(span);
+}
+
+/// Ends the span of a write into the log or the spool.
+fn finish_append(edge: &Edge, mut span: OpenSpan, partition: u16, appended: &Result<Appended, LogError>) {
+    span.count(Attribute::Partition, partition.into());
+    match appended {
+        Ok(Appended::Log(offset)) => {
+            span.say(Attribute::Store, "log");
+            span.count(Attribute::Offset, *offset);
+        }
+        Ok(Appended::Spool) => span.say(Attribute::Store, "spool"),
+        Err(error) => {
+            span.say(Attribute::Outcome, error_code(error));
+            span.fail();
+        }
+    }
+    edge.traces.finish(span);
 }
 
 fn error_code(error: &LogError) -> &'static str {

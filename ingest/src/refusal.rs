@@ -137,6 +137,19 @@ impl Refusal {
         }
     }
 
+    /// Whether the request was signed by the provider: what comes before the signature, anybody can send.
+    pub fn is_of_signed(&self) -> bool {
+        match self {
+            Refusal::Malformed(_) | Refusal::EndpointBudget { .. } | Refusal::NotStored(_) => true,
+            Refusal::TooLarge { .. }
+            | Refusal::Incomplete(_)
+            | Refusal::Endpoint(_)
+            | Refusal::Signature(_)
+            | Refusal::TooManyFailures { .. }
+            | Refusal::NoRoom => false,
+        }
+    }
+
     /// When to try again, for the `Retry-After` header.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {

@@ -23,6 +23,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use store::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord, partition_of};
+use telemetry::traces::Traces;
+use telemetry::traces::testing::traces_into;
 use tower::ServiceExt;
 
 const NOW: i64 = 1_760_000_000;
@@ -78,6 +80,10 @@ impl TestEdge {
     }
 
     fn with(settings: LimitSettings) -> TestEdge {
+        TestEdge::traced(settings, Traces::default())
+    }
+
+    fn traced(settings: LimitSettings, traces: Traces) -> TestEdge {
         let log = Arc::new(MemoryLog::default());
         let now_ms = Arc::new(AtomicI64::new(NOW * 1000));
         let clock = Arc::clone(&now_ms);
@@ -96,6 +102,7 @@ impl TestEdge {
             writer: "ingest-test".to_owned(),
             tolerances: Tolerances::default(),
             failed: Arc::default(),
+            traces,
         });
         TestEdge { log, router: router(edge.clone()), edge, now_ms }
     }
@@ -278,6 +285,7 @@ fn unloaded_edge(test: &TestEdge) -> Edge {
         writer: String::new(),
         tolerances: Tolerances::default(),
         failed: Arc::default(),
+        traces: Traces::default(),
     }
 }
 
@@ -396,4 +404,72 @@ async fn only_posts_are_taken() {
     let request = Request::get(format!("/webhooks/stripe/{ENDPOINT}")).body(Body::empty()).expect("a request");
     let response = test.router.clone().oneshot(request).await.expect("the router never fails");
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+impl TestEdge {
+    /// A rightly signed Stripe delivery that comes with a trace.
+    async fn deliver_within(&self, traceparent: &str, body: &str) -> StatusCode {
+        let (name, value) = stripe_header(SECRET, NOW, body);
+        let request = Request::post(format!("/webhooks/stripe/{ENDPOINT}")).header(name, value);
+        let request = request.header("traceparent", traceparent).body(Body::from(body.to_owned())).expect("a request");
+        self.router.clone().oneshot(request).await.expect("the router never fails").status()
+    }
+
+    fn header_of_last_record(&self) -> Option<String> {
+        let records = self.log.records.lock().expect("not poisoned");
+        let last = records.last().expect("there is a record");
+        Record::decode(&last.bytes).expect("a record").trace
+    }
+}
+
+#[tokio::test]
+async fn a_traced_delivery_has_two_spans_and_its_record_carries_the_second() {
+    let (traces, mut ended) = traces_into(100);
+    let test = TestEdge::traced(LimitSettings::default(), traces);
+    assert_eq!(test.deliver(EVENT).await.status, StatusCode::OK);
+    let spans = ended.all();
+    let [append, edge] = spans.as_slice() else { panic!("two spans: {spans:?}") };
+    assert_eq!((edge.name.as_str(), edge.parent), ("edge", 0));
+    assert_eq!(edge.attributes, ["at.outcome=accepted", "at.provider=stripe"]);
+    assert_eq!((append.name.as_str(), append.parent, &append.trace), ("append", edge.span, &edge.trace));
+    let partition = format!("at.partition={}", partition_of(VendorId(7)));
+    assert_eq!(append.attributes, [partition.as_str(), "at.store=log", "at.offset=0"]);
+    assert_eq!(test.header_of_last_record(), Some(format!("00-{}-{:016x}-01", append.trace, append.span)));
+}
+
+#[tokio::test]
+async fn a_trace_that_comes_with_the_request_is_continued_and_one_that_is_not_kept_is_left_alone() {
+    let (traces, mut ended) = traces_into(100);
+    let test = TestEdge::traced(LimitSettings::default(), traces);
+    let theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+    assert_eq!(test.deliver_within(&format!("{theirs}-01"), EVENT).await, StatusCode::OK);
+    let spans = ended.all();
+    assert!(spans.iter().all(|span| span.trace == "4bf92f3577b34da6a3ce929d0e0e4736"), "{spans:?}");
+    assert_eq!(spans[1].parent, 0x00f0_67aa_0ba9_02b7);
+    assert_eq!(test.deliver_within(&format!("{theirs}-00"), EVENT).await, StatusCode::OK);
+    assert!(ended.all().is_empty() && test.header_of_last_record().is_none());
+}
+
+#[tokio::test]
+async fn without_traces_no_record_carries_anything() {
+    let test = TestEdge::new();
+    let theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    assert_eq!(test.deliver_within(theirs, EVENT).await, StatusCode::OK);
+    assert_eq!(test.header_of_last_record(), None);
+    let bytes = test.log.records.lock().expect("not poisoned")[0].bytes.clone();
+    assert!(!String::from_utf8(bytes).expect("text").contains("trace"));
+}
+
+#[tokio::test]
+async fn what_nobody_signed_is_never_traced_and_what_was_not_stored_is() {
+    let (traces, mut ended) = traces_into(100);
+    let test = TestEdge::traced(LimitSettings::default(), traces);
+    test.fail("192.0.2.9:1").await;
+    test.send("/webhooks/stripe/nowhere", Some(stripe_header(SECRET, NOW, EVENT)), "192.0.2.9:1", EVENT.into()).await;
+    assert!(ended.all().is_empty());
+    test.log.fails.store(true, Ordering::SeqCst);
+    assert_eq!(test.deliver(EVENT).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let spans = ended.all();
+    assert!(spans.len() == 2 && spans.iter().all(|span| span.failed), "{spans:?}");
+    assert!(spans[0].says("at.outcome=unavailable") && spans[1].says("at.outcome=error"), "{spans:?}");
 }

@@ -1,6 +1,7 @@
 //! Folds a batch of records of one partition into one commit.
 
 use crate::state::StoreState;
+use crate::trace_book::Traced;
 use domain::decision::Decision;
 use domain::fact::Alias;
 use domain::fold::{self, Counters, Effects, Event, Fanout, Outcome, Place};
@@ -65,6 +66,7 @@ pub struct Batch<'a, 'b> {
     read_one: &'a ReadOne<'a>,
     commit: Commit,
     decided: HashMap<(VendorId, u64), (u64, Timestamp)>,
+    traced: Option<&'a mut Vec<Traced>>,
 }
 
 impl<'a, 'b> Batch<'a, 'b> {
@@ -76,7 +78,12 @@ impl<'a, 'b> Batch<'a, 'b> {
         read_one: &'a ReadOne<'a>,
     ) -> Batch<'a, 'b> {
         state.begin();
-        Batch { partition, state, store, read_one, commit: Commit::default(), decided: HashMap::new() }
+        Batch { partition, state, store, read_one, commit: Commit::default(), decided: HashMap::new(), traced: None }
+    }
+
+    /// Notes there which of the records are traced.
+    pub fn noting(self, traced: &'a mut Vec<Traced>) -> Batch<'a, 'b> {
+        Batch { traced: Some(traced), ..self }
     }
 
     /// Folds records from a position on. Stops early where a record reaches further than one
@@ -95,12 +102,16 @@ impl<'a, 'b> Batch<'a, 'b> {
                 offset: one.offset,
                 at: one.record.as_ref().map_or(Timestamp(0), |record| record.at),
             };
+            let trace = self.traced.as_ref().and_then(|_| Traced::of(one.offset, one.record.as_ref().ok()?));
             let effects = match position.fanout.take() {
                 Some(fanout) => fold::continue_fanout(self.state, place, fanout, position.counters)?,
                 None => self.fold_record(place, one.record, one.decoded)?,
             };
             let fanout = effects.fanout.clone();
             let counters = effects.counters;
+            if let (Some(traced), Some(trace)) = (&mut self.traced, trace) {
+                traced.push(trace.with(&effects));
+            }
             self.take(effects);
             if fanout.is_some() {
                 position = Position { fanout, counters, ..position };

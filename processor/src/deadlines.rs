@@ -69,6 +69,7 @@ impl DeadlineTimer {
                 at: now,
                 writer: self.writer.clone(),
                 seq: None,
+                trace: None,
                 payload,
             };
             crash::pass(CrashPoint::DeadlineBeforeAppend);

@@ -5,7 +5,7 @@
 //! [`state`], one transaction commits it with the position; [`sink`] carries the lines into the
 //! warehouse and announces them. [`relay`] brings people's decisions into the log, [`lookups`]
 //! the providers' answers, [`deadlines`] what waited too long. [`verify`] asks the warehouse whether
-//! what was sent is still there.
+//! what was sent is still there. [`trace_book`] follows single records through all of it, where that is switched on.
 pub mod audit;
 pub mod batch;
 pub mod continuity;
@@ -16,6 +16,7 @@ mod refold;
 pub mod relay;
 pub mod sink;
 pub mod state;
+pub mod trace_book;
 pub mod verify;
 pub mod worker;
 

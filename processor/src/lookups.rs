@@ -2,6 +2,7 @@
 //! records; nothing here decides money, and known money never waits for it.
 
 use crate::Owned;
+use crate::trace_book::TraceBook;
 use anyhow::Context;
 use domain::ids::{Provider, Timestamp, VendorId};
 use schemas::record::{LookupResult, Payload, Record};
@@ -63,6 +64,8 @@ pub struct LookupWorker {
     pub writer: String,
     /// Limits.
     pub limits: LookupLimits,
+    /// Records whose way is followed.
+    pub traces: Arc<TraceBook>,
 }
 
 /// Questions by row number that are under way or rest until a time.
@@ -80,6 +83,17 @@ enum Reply {
     Refused(String),
     /// Worth another try; in words.
     Later(String),
+}
+
+impl Reply {
+    /// A word for traces.
+    fn name(&self) -> &'static str {
+        match self {
+            Reply::Answered(_) => "answered",
+            Reply::Refused(_) => "refused",
+            Reply::Later(_) => "later",
+        }
+    }
 }
 
 impl LookupWorker {
@@ -142,13 +156,18 @@ impl LookupWorker {
     /// One try of one question.
     async fn ask(&self, client: &reqwest::Client, question: &OpenQuestion, desk: &Mutex<Desk>) {
         let asked_at = (self.clock)();
+        let span = self.traces.ask(question);
         let credentials = self.control.lookup_credentials(question.scope.connection, question.scope.mode).await;
         let reply = match credentials {
             Ok(Some(credentials)) => self.request(client, question, &credentials).await,
             // Without a key nothing can be asked: it rests until the vendor gives one.
-            Ok(None) => return self.rest(desk, question.id, asked_at, Duration::from_secs(3_600)),
+            Ok(None) => {
+                self.traces.close_question(question);
+                return self.rest(desk, question.id, asked_at, Duration::from_secs(3_600));
+            }
             Err(error) => Reply::Later(error.to_string()),
         };
+        let trace = span.map(|span| self.traces.asked(span, question, reply.name()));
         let tries = {
             let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
             let tries = desk.tries.entry(question.id).or_default();
@@ -171,9 +190,12 @@ impl LookupWorker {
                 return self.rest(desk, question.id, asked_at, Duration::from_millis(250 << tries.min(8)));
             }
         };
-        match self.append(question, asked_at, answer, refused).await {
+        match self.append(question, asked_at, answer, refused, trace).await {
             // The row closes when the answer is folded; until then it rests.
-            Ok(()) => self.rest(desk, question.id, asked_at, Duration::from_secs(30)),
+            Ok(()) => {
+                self.traces.close_question(question);
+                self.rest(desk, question.id, asked_at, Duration::from_secs(30));
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "an answer waits for the log: {error:#}");
                 self.rest(desk, question.id, asked_at, Duration::from_secs(1));
@@ -238,6 +260,7 @@ impl LookupWorker {
         asked_at: Timestamp,
         answer: Option<Box<RawValue>>,
         refused: Option<String>,
+        trace: Option<String>,
     ) -> anyhow::Result<()> {
         let scope = question.scope;
         let record = Record {
@@ -246,6 +269,7 @@ impl LookupWorker {
             at: (self.clock)(),
             writer: self.writer.clone(),
             seq: None,
+            trace,
             payload: Payload::LookupResult(LookupResult {
                 mode: scope.mode,
                 provider: question.provider,

@@ -116,6 +116,7 @@ impl Relay {
                 at: one.at,
                 writer: self.writer.clone(),
                 seq: Some(one.seq),
+                trace: None,
                 payload: Payload::Decision(one.decision),
             };
             let appended =

@@ -1,6 +1,7 @@
 //! The sink: outbox to warehouse, in order, again and again until it is there; then announce.
 
 use crate::Owned;
+use crate::trace_book::TraceBook;
 use domain::ids::{AffiliateId, Mode, Timestamp, VendorId};
 use domain::line::{LedgerLine, PurchaseRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct Sink {
     pub batch_items: usize,
     /// The time now.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Records whose way is followed.
+    pub traces: Arc<TraceBook>,
 }
 
 /// How far the batch under way is. Losing it costs an insert and nothing else.
@@ -167,6 +170,7 @@ impl Sink {
             }
             Stage::Cut(batch) => {
                 *stage = Stage::Cut(batch.clone());
+                self.traces.insert_begins();
                 self.insert(&batch).await?;
                 *stage = Stage::Inserted(batch);
             }
@@ -175,6 +179,7 @@ impl Sink {
                 blocking(move || store.delivered(&delivered, now)).await?;
                 crash::pass(CrashPoint::SinkAfterDelivered);
                 self.announce(&batch, now);
+                self.traces.visible(&batch);
                 observe_delay(&batch, now);
                 return Ok(SinkStep::Announced(batch.items.len()));
             }

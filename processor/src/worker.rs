@@ -4,6 +4,7 @@ use crate::Owned;
 use crate::batch::{Batch, FoldError};
 use crate::continuity::check_place;
 use crate::state::StoreState;
+use crate::trace_book::{FoldedTraces, TraceBook};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,6 +92,8 @@ pub struct FoldWorker {
     pub asked: Arc<Notify>,
     /// Partitions that stopped.
     pub alarms: Arc<Alarms>,
+    /// Records whose way is followed.
+    pub traces: Arc<TraceBook>,
 }
 
 /// How far a turn went, least first.
@@ -133,6 +136,7 @@ pub struct Folded {
     commit: Commit,
     full: bool,
     stopwatch: Stopwatch,
+    traces: FoldedTraces,
 }
 
 impl Folded {
@@ -197,6 +201,7 @@ impl FoldWorker {
         tracing::info!(partitions = ?owned, "folds {} partitions", owned.len());
         // Somebody else may have changed what was read of a partition that comes back.
         memory.state.forget();
+        self.traces.keep(&owned);
         for lane in memory.lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
             self.alarms.clear(lane.partition);
         }
@@ -227,15 +232,19 @@ impl FoldWorker {
     /// The second half: writes it, if the position is still where the batch began. Returns how
     /// far the lane moved.
     pub fn commit(&self, memory: &mut Memory<'_>, folded: Folded) -> Moved {
-        let Folded { lane, position, next, commit, full, stopwatch } = folded;
+        let Folded { lane, position, next, commit, full, stopwatch, traces } = folded;
         let partition = memory.lanes[lane].partition;
+        // Before the commit: the sink and the look-ups may come upon its effects at once.
+        let spans = self.traces.enter(partition, traces, &commit);
         crash::pass(CrashPoint::FoldBeforeCommit);
         if let Err(error) = self.store.commit(partition, &position, &next, &commit) {
+            self.traces.withdraw(spans);
             self.stop_lane(memory, lane, &FoldError::Store(error));
             return Moved::Nothing;
         }
         crash::pass(CrashPoint::FoldAfterCommit);
         self.alarms.clear(partition);
+        self.traces.folded(spans);
         stopwatch.observe(Metric::FoldCommitSeconds, []);
         count_outcomes(&commit);
         metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
@@ -303,9 +312,13 @@ impl FoldWorker {
         // A batch also ends at its bytes, with a record that did not fit any more.
         let full = records.len() >= limit
             || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
-        let batch = Batch::new(partition, &mut memory.state, self.store.as_ref(), &read_one);
+        let mut traces = self.traces.begin_fold();
+        let mut batch = Batch::new(partition, &mut memory.state, self.store.as_ref(), &read_one);
+        if let Some(traced) = traces.traced() {
+            batch = batch.noting(traced);
+        }
         let (commit, next) = batch.fold(&position, records)?;
-        Ok(Some(Folded { lane, position, next, commit, full, stopwatch }))
+        Ok(Some(Folded { lane, position, next, commit, full, stopwatch, traces }))
     }
 
     /// The warehouse is far behind: folding waits, deliveries go on being stored in the log.

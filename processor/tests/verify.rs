@@ -120,6 +120,7 @@ impl Scene {
             generation: GENERATION,
             batch_items: 7,
             clock: Arc::new(|| Timestamp(5)),
+            traces: Arc::default(),
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn({

@@ -26,6 +26,8 @@ pub struct Record {
     pub writer: String,
     /// Decisions only: the vendor's own count from 1, without gaps.
     pub seq: Option<u64>,
+    /// Traced deliveries only: the span that the next step continues, as W3C's `traceparent`. Decides nothing.
+    pub trace: Option<String>,
     /// What is said.
     pub payload: Payload,
 }
@@ -146,6 +148,8 @@ struct Envelope<'a> {
     writer: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
     #[serde(borrow)]
     payload: Cow<'a, RawValue>,
 }
@@ -167,6 +171,7 @@ impl Record {
             at: self.at,
             writer: Cow::Borrowed(&self.writer),
             seq: self.seq,
+            trace: self.trace.as_deref().map(Cow::Borrowed),
             payload: Cow::Owned(payload.expect("a record has string keys only")),
         };
         serde_json::to_vec(&envelope).expect("a record has string keys only")
@@ -193,6 +198,7 @@ impl Record {
             at: envelope.at,
             writer: envelope.writer.into_owned(),
             seq: envelope.seq,
+            trace: envelope.trace.map(Cow::into_owned),
             payload,
         })
     }

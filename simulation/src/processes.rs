@@ -126,6 +126,7 @@ impl Parts {
                 committed: committed.clone(),
                 asked: Arc::new(Notify::new()),
                 alarms: Arc::new(Alarms::default()),
+                traces: Arc::default(),
             },
             sink: Sink {
                 store: store.clone(),
@@ -136,6 +137,7 @@ impl Parts {
                 generation: GENERATION,
                 batch_items,
                 clock: clock.clone(),
+                traces: Arc::default(),
             },
             relay: Relay { control: around.control.clone(), log: log.clone(), writer: format!("relay-{number}") },
             timer: DeadlineTimer {

@@ -309,10 +309,23 @@ pub struct Telemetry {
     pub format: LogFormat,
     /// Which log lines are written.
     pub filter: String,
+    /// Where traces go; none = nothing is traced.
+    #[serde(with = "text::optional_url")]
+    pub traces_endpoint: Option<Url>,
+    /// One of so many deliveries is traced.
+    pub traces_one_in: u32,
+    /// Name of the service in traces.
+    pub traces_service: String,
 }
 
 impl Default for Telemetry {
     fn default() -> Telemetry {
-        Telemetry { format: LogFormat::Text, filter: "info".to_owned() }
+        Telemetry {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+            traces_endpoint: None,
+            traces_one_in: 100,
+            traces_service: "affilitrack".to_owned(),
+        }
     }
 }

@@ -141,6 +141,8 @@ fn every_setting_can_come_from_the_environment() {
         ("AFFILITRACK_WAREHOUSE_URL", "http://127.0.0.1:8123"),
         ("AFFILITRACK_WAREHOUSE_PASSWORD", "hunter2"),
         ("AFFILITRACK_TELEMETRY_FORMAT", "json"),
+        ("AFFILITRACK_TELEMETRY_TRACES_ENDPOINT", "https://traces.example.com/otlp"),
+        ("AFFILITRACK_TELEMETRY_TRACES_ONE_IN", "1_000"),
         ("AFFILITRACK_MASTER_KEY", "not a setting"),
         ("AFFILITRACK_TEST_CRASH_AT", "not a setting"),
         ("UNRELATED", "x"),
@@ -151,6 +153,8 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(config.edge.max_body_bytes, 2_000_000);
     assert_eq!(config.warehouse.password.expose(), "hunter2");
     assert_eq!(config.telemetry.format, LogFormat::Json);
+    assert_eq!(config.telemetry.traces_endpoint.map(String::from).as_deref(), Some("https://traces.example.com/otlp"));
+    assert_eq!(config.telemetry.traces_one_in, 1_000);
 }
 
 #[test]
@@ -189,6 +193,18 @@ fn contradictions_are_refused() {
     assert_one_problem("[warehouse]\ncluster = \"main\"\n", &[], "warehouse.cluster", "is for servers");
     assert_one_problem("[postgres]\nschema = \"At\"\n", &[], "postgres.schema", "small letters");
     assert_one_problem("[telemetry]\nfilter = \"info,,=loud=\"\n", &[], "telemetry.filter", "must look like");
+    for (endpoint, part) in [
+        ("127.0.0.1:4318", "must be a full URL"),
+        ("grpc://127.0.0.1:4317", "must begin with http://"),
+        ("http://127.0.0.1:4318/v1/traces", "must end before /v1/traces"),
+        ("https://traces.example.com/?key=1", "must end before /v1/traces"),
+        ("https://me:hunter2@traces.example.com", "must not hold a user name or password"),
+    ] {
+        let file = format!("[telemetry]\ntraces_endpoint = \"{endpoint}\"\n");
+        assert_one_problem(&file, &[], "telemetry.traces_endpoint", part);
+    }
+    assert_one_problem("[telemetry]\ntraces_one_in = 0\n", &[], "telemetry.traces_one_in", "must be from 1 to");
+    assert_one_problem("[telemetry]\ntraces_service = \" \"\n", &[], "telemetry.traces_service", "1 to 100");
     assert_one_problem("[telemetry]\nformat = \"xml\"\n", &[], "telemetry.format", "json");
     assert_one_problem("", &[("AFFILITRACK_DEMO", "maybe")], "demo.enabled", "on or off");
 }

@@ -13,6 +13,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
     check_kafka(config, problems);
     check_postgres(config, problems);
     check_telemetry(config, problems);
+    check_traces(config, problems);
 }
 
 /// Setting, value, least, most. Both ends are allowed.
@@ -43,7 +44,7 @@ fn ranges_of_intake(config: &Config) -> Vec<Range> {
 }
 
 fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
-    let Config { processor, warehouse, kafka, postgres, api, web, .. } = config;
+    let Config { processor, warehouse, kafka, postgres, api, web, telemetry, .. } = config;
     vec![
         ("kafka.replication_factor", kafka.replication_factor.into(), 1, 16),
         ("kafka.min_insync_replicas", kafka.min_insync_replicas.into(), 1, 16),
@@ -66,6 +67,7 @@ fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
         ("api.burst_per_key", api.burst_per_key.into(), 1, 1_000_000),
         ("web.max_streams", size(web.max_streams), 1, 100_000),
         ("web.session_days", web.session_days.into(), 1, 365),
+        ("telemetry.traces_one_in", telemetry.traces_one_in.into(), 1, 1_000_000_000),
     ]
 }
 
@@ -257,6 +259,27 @@ fn check_telemetry(config: &Config, problems: &mut Problems) {
             "",
             format!("must look like info or warn,processor=debug, got {filter:?} ({error})"),
         );
+    }
+}
+
+fn check_traces(config: &Config, problems: &mut Problems) {
+    let about = "telemetry.traces_endpoint";
+    if let Some(url) = &config.telemetry.traces_endpoint {
+        if !is_http(url) || url.host_str().is_none() {
+            let message = "must begin with http:// or https:// and a host, such as http://127.0.0.1:4318";
+            problems.add(about, "", message);
+        }
+        if url.query().is_some() || url.fragment().is_some() || url.path().contains("/v1/traces") {
+            problems.add(about, "", "must end before /v1/traces, which is added, and have no ? and #");
+        }
+        // It is said in log lines, so it must not hold a secret, and is not repeated here.
+        if !url.username().is_empty() || url.password().is_some() {
+            problems.add(about, "", "must not hold a user name or password: put a collector in between that adds them");
+        }
+    }
+    let service = &config.telemetry.traces_service;
+    if service.trim().is_empty() || service.chars().count() > 100 {
+        problems.add("telemetry.traces_service", "", "must be a name of 1 to 100 characters");
     }
 }
 

@@ -3,6 +3,7 @@
 //! * [`logs`] sets up structured logging once, at the start of the binary.
 //! * [`metrics`] names every metric the product has, in one enum with bounded labels, and
 //!   renders them for `/metrics`.
+//! * [`traces`] follows single deliveries through all processes, for an OpenTelemetry back end.
 //! * [`lifecycle`] starts and stops the parts of the process in order, and notices when one dies.
 //!
 //! [`event!`] writes a log line and moves its counter together, so that a number on a dashboard
@@ -13,6 +14,7 @@
 pub mod lifecycle;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
 /// Used by [`event!`]; callers need no `tracing` of their own for it.
 #[doc(hidden)]

@@ -30,7 +30,7 @@ fn encoded(seed: u64, deliveries: usize) -> (History, Vec<Vec<u8>>) {
 fn decision_record(seq: u64, decision: &domain::decision::Decision) -> Vec<u8> {
     let payload = Payload::Decision(decision.clone());
     let (at, writer) = (Timestamp(1_790_000_000_000), "serve-1".to_owned());
-    Record { vendor: VENDOR, connection: Default::default(), at, writer, seq: Some(seq), payload }.encode()
+    Record { vendor: VENDOR, connection: Default::default(), at, writer, seq: Some(seq), trace: None, payload }.encode()
 }
 
 fn read_books(store: &dyn FoldStore) -> Books {

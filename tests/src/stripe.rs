@@ -59,6 +59,7 @@ pub fn record_of(provider: Provider, mode: Mode, body: &[u8]) -> Result<Record, 
         at: minimised.created,
         writer: "test".to_owned(),
         seq: None,
+        trace: None,
         payload: Payload::Delivery(Delivery {
             provider,
             source: Source::Webhook,

@@ -120,6 +120,7 @@ impl Bench {
             committed: Arc::new(Notify::new()),
             asked: Arc::new(Notify::new()),
             alarms: alarms.clone(),
+            traces: Arc::default(),
         };
         let stop = CancellationToken::new();
         let (token, runtime) = (stop.clone(), tokio::runtime::Handle::current());
@@ -202,7 +203,7 @@ impl Bench {
 
 fn record(vendor: VendorId, seq: Option<u64>, payload: Payload) -> Record {
     let connection = ConnectionId(if seq.is_some() { 0 } else { vendor.0 });
-    Record { vendor, connection, at: Timestamp(FIRST_AT), writer: "test-1".to_owned(), seq, payload }
+    Record { vendor, connection, at: Timestamp(FIRST_AT), writer: "test-1".to_owned(), seq, trace: None, payload }
 }
 
 /// A Stripe delivery with any object.

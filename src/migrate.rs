@@ -2,14 +2,16 @@
 
 use crate::base::{Role, blocking, refuse_missing_settings};
 use crate::config::Config;
-use crate::ledger_stores::raise_sequences;
-use crate::outside;
+use crate::ledger_stores::{EMPTY, find_lost, hold};
+use crate::{agreement, outside};
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::{POSTGRES_MIGRATIONS, PostgresControlStore};
-use store::fold_store::PostgresFoldStore;
+use store::event_log::EventLog;
+use store::fold_store::{FoldStore, PostgresFoldStore};
+use store::kafka::KafkaLog;
 use store::postgres::{PostgresPool, PostgresSettings};
 use store::secrets::{MasterKeys, system_random};
 
@@ -35,11 +37,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     })
     .await
     .context("Postgres")?;
-    raise_sequences(&control_without_secrets(control).await?, Arc::new(fold)).await?;
+    let log = KafkaLog::open(kafka)?;
+    let fold: Arc<dyn FoldStore> = Arc::new(fold);
+    let agreed = agreement::bring_up(&control_without_secrets(control).await?, &log, fold.clone()).await;
+    log.close().await;
+    agreed?.iter().for_each(|words| println!("Log: {words}"));
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
     let warehouse = outside::warehouse(&config, STATEMENT_LIMIT);
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");
+    let lost = find_lost(fold.clone(), &warehouse).await?;
+    if !lost.is_empty() {
+        println!("Warehouse: {EMPTY} by the processors, and nothing is shown until then");
+        hold(fold, lost).await?;
+    }
     Ok(())
 }
 

@@ -102,6 +102,7 @@ impl Base {
             folder.refuse_moved()?;
         }
         crate::socket::refuse_second_process(&folder.socket())?;
+        crate::backup::check_restored(&folder).await?;
         let keys = master_keys(&config, &folder)?;
         let kafka = outside::kafka_settings(&config, role);
         let OpenLog { log, deliveries, spool } = open_log(&config, role, &folder, kafka.clone(), clock.clone()).await?;

@@ -52,6 +52,8 @@ pub enum Command {
     CheckConfig(CheckConfigArgs),
     /// Look at the machine and the data folder, and say what to do.
     Doctor,
+    /// Copy what cannot be made again of the data folder, as it is at one moment, also while the process runs.
+    Backup(BackupArgs),
     /// Print a new link that opens the pages, good for one use.
     Login,
     /// Make a key for the JSON API and print it once.
@@ -227,6 +229,19 @@ pub enum RefusedCommand {
     },
 }
 
+/// `affilitrack backup`
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// A folder for this backup alone: new, or empty.
+    pub folder: PathBuf,
+    /// Copy master.key too. Whoever has such a backup can read the stored secrets.
+    #[arg(long, conflicts_with = "check")]
+    pub with_key: bool,
+    /// Check an earlier backup instead: every byte, every record, and that log and control store fit together.
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// `affilitrack corpus`
 #[derive(Debug, Args)]
 pub struct CorpusArgs {
@@ -357,6 +372,8 @@ mod tests {
             "affilitrack serve --port 8083",
             "affilitrack warehouse --listen 127.0.0.1:0",
             "affilitrack migrate",
+            "affilitrack backup /backups/today --with-key",
+            "affilitrack backup --check /backups/today",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

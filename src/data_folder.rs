@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// The format that this binary writes. Raised when an older binary could no longer read the folder.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The file in which a backup says what it holds.
+pub const BACKUP_LIST: &str = "backup.json";
+
 /// A data folder whose format this binary understands.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
@@ -186,6 +189,11 @@ impl DataFolder {
     /// The key that encrypts stored secrets.
     pub fn master_key(&self) -> PathBuf {
         self.dir.join("master.key")
+    }
+
+    /// What a backup says of itself. In a data folder it means that its files were put back and not started yet.
+    pub fn backup_list(&self) -> PathBuf {
+        self.dir.join(BACKUP_LIST)
     }
 
     /// The local control socket.

@@ -1,7 +1,8 @@
 //! `affilitrack doctor`: looks at the machine and the data folder and says what to do. Changes nothing.
 
+use crate::backup;
 use crate::config::Config;
-use crate::data_folder::{DataFolder, FORMAT_VERSION, Found};
+use crate::data_folder::{BACKUP_LIST, DataFolder, FORMAT_VERSION, Found};
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -79,6 +80,7 @@ pub fn examine(config: &Config, surroundings: &Surroundings<'_>) -> Vec<Finding>
     let mut findings: Vec<Finding> =
         config.warnings().into_iter().map(|text| Finding::new(Level::Warn, "configuration", text)).collect();
     findings.push(check_format(dir));
+    findings.extend(check_restored(dir));
     findings.push(check_writable(dir));
     findings.push(check_disk(dir, config.data.low_disk_bytes));
     findings.push(check_master_key(dir, surroundings.master_key_in_environment));
@@ -101,6 +103,22 @@ fn check_format(dir: &Path) -> Finding {
         }
         Err(error) => Finding::new(Level::Fail, "data format", error.to_string()),
     }
+}
+
+/// A backup that was put back and not started yet.
+fn check_restored(dir: &Path) -> Option<Finding> {
+    if !dir.join(BACKUP_LIST).exists() {
+        return None;
+    }
+    let about = "backup";
+    let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
+    Some(match runtime.block_on(backup::check(dir)) {
+        Ok(list) => Finding::new(Level::Ok, about, format!("is put back whole: {} records", list.records())),
+        Err(error) => {
+            let advice = "copy the whole backup again into an empty folder";
+            Finding::new(Level::Fail, about, format!("{error:#}: {advice}"))
+        }
+    })
 }
 
 /// Writes and removes a file, in the folder or in the nearest one above that exists.

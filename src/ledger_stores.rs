@@ -3,16 +3,14 @@
 use crate::base::{Base, Role, blocking};
 use crate::config::Config;
 use crate::data_folder::DataFolder;
-use crate::{embedded_engine, outside};
+use crate::{agreement, embedded_engine, outside};
 use anyhow::Context;
 use domain::ids::PARTITIONS;
 use engine::Engine;
 use processor::continuity::check_continuity;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::ControlStore;
-use store::fold_store::{FoldStore, PostgresFoldStore, SqliteFoldStore};
+use store::fold_store::{FoldStore, PostgresFoldStore, SqliteFoldStore, Visible};
 use store::postgres::PostgresPool;
 use store::warehouse::{Warehouse, WarehouseConfig};
 
@@ -41,50 +39,74 @@ impl LedgerStores {
         let (engine, warehouse) = open_warehouse(&base.config, &base.folder).await?;
         let mut stores = LedgerStores { fold, warehouse, lost: Vec::new() };
         if base.role == Role::All {
-            raise_sequences(base.control.as_ref(), Arc::clone(&stores.fold)).await?;
+            let agreed =
+                agreement::bring_up(base.control.as_ref(), base.log.as_ref(), Arc::clone(&stores.fold)).await?;
+            agreed.iter().for_each(|words| tracing::warn!("{words}"));
             stores.warehouse.migrate().await.context("the warehouse's tables could not be made")?;
         }
-        if base.role.folds() {
-            stores.lost = stores.lost_partitions(base.folder.refold()).await?;
-        }
+        stores.lost = stores.lost_partitions(base).await?;
         Ok((stores, engine))
     }
 
     /// The partitions of which pages must show nothing before the verifier has been there: those that were shown before
     /// the warehouse was taken away, or before a repair was interrupted.
-    async fn lost_partitions(&self, repairs: PathBuf) -> anyhow::Result<Vec<u16>> {
-        let fold = self.fold.clone();
-        let (shown, sent) = blocking(move || -> anyhow::Result<(Vec<u16>, bool)> {
-            let (mut shown, mut sent) = (Vec::new(), false);
-            for partition in 0..PARTITIONS {
-                if fold.visible(partition)?.next_offset > 0 {
-                    shown.push(partition);
-                }
-                sent |= fold.sent(partition)?.iter().any(|range| range.sums.rows > 0);
+    async fn lost_partitions(&self, base: &Base) -> anyhow::Result<Vec<u16>> {
+        let found = find_lost(self.fold.clone(), &self.warehouse).await;
+        let found = match found {
+            // Who only shows pages goes on with what the others find.
+            Err(error) if !base.role.folds() => {
+                tracing::warn!(error = %error, "whether the warehouse is empty is not known: {error:#}");
+                return Ok(Vec::new());
             }
-            // An earlier release did not note what it sent: with something still in the outbox nothing may have been
-            // inserted yet.
-            let sent = sent || !shown.is_empty() && fold.outbox_len()? == 0 && fold.has_booked()?;
-            Ok((shown, sent))
-        })
-        .await?;
-        if sent && !self.warehouse.has_purchases().await? {
-            tracing::error!(
-                "the warehouse is empty, but the fold store says that purchases were written to it: it is filled again from the log, \
-                 and nothing is shown until then"
-            );
-            return Ok(shown);
+            found => found?,
+        };
+        if !found.is_empty() {
+            tracing::error!("{EMPTY}, and nothing is shown until then");
+            hold(self.fold.clone(), found.clone()).await?;
+            return Ok(found);
         }
-        Ok(if repairs.exists() { shown } else { Vec::new() })
+        if base.role.folds() && base.folder.refold().exists() { shown(self.fold.clone()).await } else { Ok(Vec::new()) }
     }
 }
 
-/// A control store from an older backup must not give out numbers that the log has.
-pub async fn raise_sequences(control: &dyn ControlStore, fold: Arc<dyn FoldStore>) -> anyhow::Result<()> {
-    for (vendor, seq) in blocking(move || fold.last_sequences()).await? {
-        control.raise_sequence(vendor, seq).await?;
-    }
-    Ok(())
+/// Said when it lost everything.
+pub const EMPTY: &str = "the warehouse is empty, but the fold store says that purchases were written to it: it is filled again from the log";
+
+/// Partitions of which something was visible, if the warehouse has nothing any more of what was written to it.
+pub async fn find_lost(fold: Arc<dyn FoldStore>, warehouse: &Warehouse) -> anyhow::Result<Vec<u16>> {
+    let shown = shown(fold.clone()).await?;
+    let any = shown.clone();
+    let sent = blocking(move || -> anyhow::Result<bool> {
+        for partition in any.iter().copied() {
+            if fold.sent(partition)?.iter().any(|range| range.sums.rows > 0) {
+                return Ok(true);
+            }
+        }
+        // An earlier release did not note what it sent: with something still in the outbox nothing may have been
+        // inserted yet.
+        Ok(!any.is_empty() && fold.outbox_len()? == 0 && fold.has_booked()?)
+    })
+    .await?;
+    Ok(if sent && !warehouse.has_purchases().await? { shown } else { Vec::new() })
+}
+
+async fn shown(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<u16>> {
+    blocking(move || -> anyhow::Result<Vec<u16>> {
+        let mut shown = Vec::new();
+        for partition in 0..PARTITIONS {
+            if fold.visible(partition)?.next_offset > 0 {
+                shown.push(partition);
+            }
+        }
+        Ok(shown)
+    })
+    .await
+}
+
+/// Nothing of these is shown by anybody until a verifier found that nothing is missing.
+pub async fn hold(fold: Arc<dyn FoldStore>, partitions: Vec<u16>) -> anyhow::Result<()> {
+    blocking(move || partitions.into_iter().try_for_each(|partition| fold.hold(partition, Some(Visible::default()))))
+        .await
 }
 
 async fn open_fold(config: &Config, role: Role, folder: &DataFolder) -> anyhow::Result<Arc<dyn FoldStore>> {

@@ -4,8 +4,10 @@
 //! process out of what [`app`] builds; [`parts`] are its tasks. The other commands talk to the
 //! running process through the local [`socket`].
 
+pub mod agreement;
 pub mod answers;
 pub mod app;
+pub mod backup;
 pub mod base;
 pub mod check_config;
 pub mod cli;

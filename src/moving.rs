@@ -20,7 +20,7 @@ use store::local_log::LocalLog;
 /// A folder that is not ours or in use, places that hold something else, what the parts say.
 pub async fn bring_over(dir: &Path, outside: &Migrated) -> anyhow::Result<()> {
     let folder = stopped(dir)?;
-    let fold: Arc<dyn FoldStore> = outside.fold.clone();
+    let fold = Arc::clone(&outside.fold);
     let folded = blocking(move || positions(fold.as_ref())).await?;
     ensure!(
         folded.iter().all(|position| position.next_offset == 0),
@@ -50,7 +50,7 @@ pub async fn bring_over(dir: &Path, outside: &Migrated) -> anyhow::Result<()> {
 /// When they have not, or not yet; both folders must be readable.
 pub async fn compare(dir: &Path, outside: &Migrated) -> anyhow::Result<()> {
     let folder = stopped(dir)?;
-    let after: Arc<dyn FoldStore> = outside.fold.clone();
+    let after = Arc::clone(&outside.fold);
     let (before, after) = blocking(move || -> anyhow::Result<_> {
         let before = SqliteFoldStore::open(&folder.fold())?;
         Ok((Folded::of(&before)?, Folded::of(after.as_ref())?))

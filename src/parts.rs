@@ -115,6 +115,7 @@ fn start_verifier(base: &Base, folding: &Folding, component: Component) {
         scratch: base.folder.refold(),
         clock: base.clock.clone(),
         differences: folding.audit.differences.clone(),
+        every: Duration::from_secs(base.config.processor.verify_every_s),
     };
     let memory = Memory::of_lost(folding.stores.lost.iter().copied());
     spawn(component, async move |stop| verifier.run(memory, &stop).await);

@@ -2,8 +2,9 @@
 
 use crate::base::Role;
 use crate::cli::{Cli, Command, CorpusArgs, LogCommand};
+use crate::clock::system_clock;
 use crate::config::Config;
-use crate::{check_config, commands, doctor, engine_library, log_repair, migrate, run, warehouse_role};
+use crate::{backup, check_config, commands, doctor, engine_library, log_repair, migrate, run, warehouse_role};
 use anyhow::Context;
 use clap::Parser;
 use std::path::PathBuf;
@@ -59,6 +60,7 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             Command::Refused(arguments) => commands::refused(&socket, arguments).await,
             Command::Login => commands::login(&socket).await,
             Command::ApiKey(arguments) => commands::api_key(&socket, arguments).await,
+            Command::Backup(arguments) => backup::run(&config, &arguments, (system_clock())()).await,
             Command::Log(LogCommand::Repair { apply }) => log_repair::run(&config, apply).await,
             Command::CheckConfig(_) | Command::Doctor | Command::Corpus(_) => Ok(()),
         }

@@ -76,6 +76,10 @@ impl LiveParts {
             Change::Wrong(partition, offset) => kept.forget(partition, GENERATION, offset),
         };
         let hub = Arc::new(LiveHub::new(visible(stores.fold.clone()).await?, Box::new(forget)));
+        // What another process, or an earlier one, found missing.
+        for (partition, upto) in held(stores.fold.clone()).await? {
+            hub.hold(partition, upto);
+        }
         // Partial figures are never shown as if they were true: nothing is, until the verifier has filled it again.
         stores.lost.iter().for_each(|partition| hub.hold(*partition, Visible::default()));
         Ok(LiveParts { hub, cache })
@@ -86,6 +90,18 @@ impl LiveParts {
 pub async fn visible(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
     blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
         (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect()
+    })
+    .await
+}
+
+/// Up to where partitions may be shown of which something is missing in the warehouse.
+pub async fn held(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
+    blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
+        let mut held = Vec::new();
+        for partition in 0..PARTITIONS {
+            held.extend(fold.held(partition)?.map(|upto| (partition, upto)));
+        }
+        Ok(held)
     })
     .await
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed call of a test's own helper is a failed test")]
 
+#[path = "it/backup.rs"]
+mod backup;
 #[path = "it/bad_input.rs"]
 mod bad_input;
 #[path = "it/decisions.rs"]

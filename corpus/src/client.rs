@@ -131,6 +131,11 @@ impl JsonApi {
         JsonApi { http, base: base.trim_end_matches('/').to_owned(), authorization: format!("Bearer {key}") }
     }
 
+    /// The same key at another address.
+    pub fn at(&self, base: &str) -> JsonApi {
+        JsonApi { base: base.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
     /// `GET /api/v1/{segments}?{query}`; waits as told when asked to slow down.
     pub async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Value, ClientError> {
         let (name, reply) = self.exchange(segments, query).await?;

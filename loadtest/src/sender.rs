@@ -51,6 +51,10 @@ pub struct Record {
     pub refused: BTreeMap<(usize, usize), u16>,
     /// Decisions made while deliveries came in.
     pub decisions: u64,
+    /// The most attempts that one acknowledgement took.
+    pub most_attempts: u64,
+    /// The longest time that one acknowledgement took from its first attempt.
+    pub longest: Duration,
 }
 
 /// Sends one plan.
@@ -115,9 +119,11 @@ impl Sender {
     /// Delivers one event until it is acknowledged or refused for good.
     pub async fn deliver(&self, vendor: usize, event: usize, mut lost_answer: bool) -> Result<()> {
         let (live, sent) = (&self.live[vendor], &self.plan.vendors[vendor].events[event]);
-        let deadline = Instant::now() + DELIVERY_LIMIT;
+        let (mut began, mut attempts) = (Instant::now(), 0);
+        let deadline = began + DELIVERY_LIMIT;
         let mut pause = Duration::from_millis(20);
         loop {
+            attempts += 1;
             let headers = [
                 ("Content-Type".to_owned(), "application/json; charset=utf-8".to_owned()),
                 ("Stripe-Signature".to_owned(), Provider::Stripe.sign(&live.secret, unix_seconds(), &sent.body)),
@@ -129,11 +135,14 @@ impl Sender {
                     let mut record = self.locked();
                     record.acknowledged.insert((vendor, event));
                     *record.acknowledged_copies.entry(vendor).or_default() += 1;
+                    record.most_attempts = record.most_attempts.max(attempts);
+                    record.longest = record.longest.max(began.elapsed());
                     if !lost_answer {
                         return Ok(());
                     }
                     lost_answer = false;
                     record.lost_answers += 1;
+                    (began, attempts) = (Instant::now(), 0);
                 }
                 Ok(reply) if reply.status < 500 && reply.status != 429 => {
                     self.locked().refused.insert((vendor, event), reply.status);

@@ -145,7 +145,11 @@ async fn check_outcomes((number, vendor): (usize, &LiveVendor), record: &Record,
 
 /// The totals by affiliate and currency.
 pub async fn read_ledger(api: &JsonApi) -> Result<Ledger> {
-    let answer = api.get(&["totals"], &[("group", "affiliate")]).await?;
+    ledger_of(&api.get(&["totals"], &[("group", "affiliate")]).await?)
+}
+
+/// What an answer with totals by affiliate says.
+pub(crate) fn ledger_of(answer: &Value) -> Result<Ledger> {
     let mut ledger = Ledger::new();
     for row in answer.get("rows").and_then(Value::as_array).context("`rows` of /api/v1/totals")? {
         let affiliate = row.get("group").and_then(Value::as_str).context("`group` of a row of /api/v1/totals")?;
@@ -229,7 +233,8 @@ async fn check_purchases(vendor: &LiveVendor, verdict: &mut Verdict) -> Result<(
     Ok(())
 }
 
-async fn read_list(api: &JsonApi, name: &str) -> Result<Vec<Value>> {
+/// Every item of a list.
+pub(crate) async fn read_list(api: &JsonApi, name: &str) -> Result<Vec<Value>> {
     let mut items = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..MAX_PAGES {
@@ -247,7 +252,7 @@ async fn read_list(api: &JsonApi, name: &str) -> Result<Vec<Value>> {
 }
 
 /// A whole number, or a text when it is beyond 2^53.
-fn integer(value: &Value, member: &str) -> Result<i128> {
+pub(crate) fn integer(value: &Value, member: &str) -> Result<i128> {
     let number = match value.get(member) {
         Some(Value::Number(number)) => number.to_string().parse().ok(),
         Some(Value::String(text)) => text.parse().ok(),

@@ -5,6 +5,7 @@
 //! touched.
 
 mod difference;
+mod showing;
 
 use crate::Owned;
 use crate::audit::Differences;
@@ -23,10 +24,8 @@ use store::warehouse::{InsertBatch, Warehouse, WarehouseError};
 use telemetry::metrics::{self, Metric};
 use tokio_util::sync::CancellationToken;
 
-/// How often what was sent lately is checked.
-const NEWEST_EVERY: Duration = Duration::from_secs(180);
-/// How often everything is checked.
-const ALL_EVERY: Duration = Duration::from_secs(3_600);
+/// Of so many checks one is of everything.
+const ALL_OF: u32 = 20;
 /// When it is checked again while something could not be asked, or only the end of a record is waited for.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Ranges that are checked again although they were right a moment ago.
@@ -72,6 +71,8 @@ pub struct Verifier {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Where differences are reported.
     pub differences: Arc<Differences>,
+    /// How often what was sent lately is checked; everything is checked at the start and every twentieth time.
+    pub every: Duration,
 }
 
 /// What the verifier knows between two rounds.
@@ -83,6 +84,8 @@ pub struct Memory {
     confirmed: BTreeMap<u16, u64>,
     /// Partitions that show less than is visible; and what must be visible, and right, before they show all again.
     held: BTreeMap<u16, u64>,
+    /// What the fold store notes of that.
+    noted: BTreeMap<u16, Visible>,
     /// Ranges (partition, start) that inserting again did not help, what was found then, and why in words.
     beyond_repair: BTreeMap<(u16, u64), (SentSums, String)>,
     /// Differences in words.
@@ -119,6 +122,8 @@ struct Checked {
     ranges: Vec<SentRange>,
     /// One past the record that is delivered in part.
     open_to: Option<u64>,
+    /// Ranges before this place were not asked for: they were right at the last check.
+    begins_at: usize,
     differences: Vec<Difference>,
 }
 
@@ -146,18 +151,23 @@ impl Verifier {
     /// Checks everything at once, then what is new every few minutes and everything every hour, until stopped.
     pub async fn run(&self, mut memory: Memory, stop: &CancellationToken) {
         self.report(&memory);
-        let mut since_all = ALL_EVERY;
+        let all_every = self.every * ALL_OF;
+        let mut since_all = all_every;
+        let mut partitions = self.partitions.clone();
         while !stop.is_cancelled() {
-            let which = if since_all >= ALL_EVERY { Which::All } else { Which::Newest };
+            let which = if since_all >= all_every { Which::All } else { Which::Newest };
+            partitions.mark_unchanged();
             // Whatever a round waits for when it is stopped, doing it again at the next start is safe.
             tokio::select! {
                 () = self.round(&mut memory, which, stop) => {}
                 () = stop.cancelled() => return,
             }
-            let pause = if memory.soon { AGAIN_AFTER } else { NEWEST_EVERY };
+            let pause = if memory.soon { AGAIN_AFTER.min(self.every) } else { self.every };
             since_all = if which == Which::All { pause } else { since_all + pause };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                // What another process looked after may be missing something.
+                () = changed(&mut partitions) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -209,22 +219,16 @@ impl Verifier {
         }
     }
 
-    /// Another process looks after it now.
-    fn let_go(&self, memory: &mut Memory, partition: u16) {
-        memory.words.remove(&partition);
-        memory.unverified.remove(&partition);
-        memory.confirmed.remove(&partition);
-        memory.beyond_repair.retain(|(other, _), _| *other != partition);
-        if memory.held.remove(&partition).is_some() {
-            self.shown.release(partition, &BTreeSet::new());
-        }
-        self.report(memory);
-    }
-
     /// Compares a partition and says so. Returns what is to be inserted again.
     async fn check(&self, memory: &mut Memory, partition: u16) -> Result<Vec<Difference>, VerifyError> {
-        let checked = self.compare(memory, partition).await?;
-        self.remember(memory, partition, &checked, &BTreeSet::new());
+        self.take_up(memory, partition).await?;
+        let mut checked = self.compare(memory, partition).await?;
+        if !checked.differences.is_empty() && checked.begins_at > 0 {
+            // What is missing of the newest may have begun before: pages are held at the first of it.
+            memory.confirmed.remove(&partition);
+            checked = self.compare(memory, partition).await?;
+        }
+        self.remember(memory, partition, &checked, &BTreeSet::new()).await?;
         let is_wanted = |difference: &Difference| {
             let known = memory.beyond_repair.get(&(partition, difference.from));
             difference.verdict() == Verdict::Missing && known.is_none_or(|(found, _)| *found != difference.found)
@@ -259,8 +263,7 @@ impl Verifier {
                 memory.beyond_repair.insert((partition, difference.from), (difference.found, why));
             }
         }
-        self.remember(memory, partition, &checked, &done.vendors);
-        Ok(())
+        self.remember(memory, partition, &checked, &done.vendors).await
     }
 
     /// Asks the warehouse for what was not confirmed yet and for the newest ranges.
@@ -281,7 +284,7 @@ impl Verifier {
         for some in ranges[first..].chunks(RANGES_PER_QUESTION) {
             differences.extend(self.compare_some(partition, some).await?);
         }
-        Ok(Checked { visible, ranges, open_to, differences })
+        Ok(Checked { visible, ranges, open_to, begins_at: first, differences })
     }
 
     async fn compare_some(&self, partition: u16, ranges: &[SentRange]) -> Result<Vec<Difference>, VerifyError> {
@@ -300,7 +303,13 @@ impl Verifier {
     }
 
     /// Puts a comparison into words, gauges and what is shown.
-    fn remember(&self, memory: &mut Memory, partition: u16, checked: &Checked, vendors: &BTreeSet<(VendorId, Mode)>) {
+    async fn remember(
+        &self,
+        memory: &mut Memory,
+        partition: u16,
+        checked: &Checked,
+        vendors: &BTreeSet<(VendorId, Mode)>,
+    ) -> Result<(), VerifyError> {
         let visible = checked.visible.next_offset;
         let mut words: Vec<String> = Vec::new();
         for difference in checked.differences.iter().take(MOST_WORDS) {
@@ -318,32 +327,7 @@ impl Verifier {
         memory.unverified.insert(partition, checked.differences.iter().map(lost).sum());
         // The alarm first: nothing is shown otherwise without words.
         self.report(memory);
-        self.show(memory, partition, checked, vendors);
-    }
-
-    /// Holds a partition at the first range that is missing, until nothing is.
-    fn show(&self, memory: &mut Memory, partition: u16, checked: &Checked, vendors: &BTreeSet<(VendorId, Mode)>) {
-        if let Some(missing) = checked.differences.iter().find(|difference| difference.is_less()) {
-            let before = checked.ranges.iter().rev().find(|range| range.to <= missing.from);
-            let upto = Visible { next_offset: missing.from, at: before.map_or(Timestamp(0), |range| range.at) };
-            // Of the record that is delivered in parts just now, parts may be missing too.
-            let needed = memory.held.entry(partition).or_default();
-            *needed = checked.open_to.unwrap_or_default().max(*needed);
-            self.shown.hold(partition, upto);
-            return;
-        }
-        match memory.held.get(&partition) {
-            None => {}
-            Some(needed) if *needed > checked.visible.next_offset => {
-                memory.soon = true;
-                self.shown.hold(partition, checked.visible);
-            }
-            Some(_) => {
-                memory.held.remove(&partition);
-                self.shown.release(partition, vendors);
-                tracing::info!(partition, "partition {partition} is shown whole again");
-            }
-        }
+        self.show(memory, partition, checked, vendors).await
     }
 
     fn report(&self, memory: &Memory) {
@@ -446,6 +430,13 @@ impl Verifier {
                 () = stop.cancelled() => return Err(RefoldError::Stopped.into()),
             }
         }
+    }
+}
+
+/// Resolves when other partitions are ours; never for a process on its own.
+async fn changed(partitions: &mut Owned) {
+    if partitions.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -98,6 +98,7 @@ impl Scene {
             scratch: bench.folder.path().join("refold"),
             clock: Arc::new(move || Timestamp(ticks.fetch_add(1, Ordering::Relaxed))),
             differences,
+            every: Time::from_secs(180),
         };
         let url = format!("{}/?database={database}", engine.url);
         let stop = CancellationToken::new();
@@ -286,6 +287,42 @@ async fn lines_that_come_out_otherwise_are_not_inserted() {
     assert!(!scene.told().iter().any(|one| matches!(one, Told::Released(_))), "and still");
 }
 
+/// What is missing is noted for processes that begin to show pages, or take the partition up, while it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_outlives_the_process_that_found_it() {
+    let mut scene = Scene::of(&eventful()).await;
+    let partition = partition_of(VENDOR);
+    let whole = scene.sums().await;
+    let log = scene.verifier.log.clone();
+    // A log that cannot be folded again: the repair has to wait.
+    let empty = tempfile::tempdir().unwrap();
+    scene.verifier.log = Arc::new(store::local_log::LocalLog::open(&empty.path().join("log.db")).unwrap());
+    scene
+        .statement("ALTER TABLE ledger_lines DELETE WHERE src_off BETWEEN 10 AND 20 SETTINGS mutations_sync = 1")
+        .await;
+    let mut memory = Memory::default();
+    scene.round(&mut memory, Which::All).await;
+    assert!(scene.told().iter().any(|one| matches!(one, Told::HeldAt(1..=10, _))));
+    let noted = scene.bench.store.held(partition).unwrap().map(|held| held.next_offset);
+    assert!(matches!(noted, Some(1..=10)), "whoever begins to show pages now finds it: {noted:?}");
+    // Another process takes the partition up: it is not released in between.
+    let (_sender, nothing) = tokio::sync::watch::channel(BTreeSet::new());
+    let ours = std::mem::replace(&mut scene.verifier.partitions, nothing);
+    scene.round(&mut memory, Which::Newest).await;
+    assert!(scene.told().is_empty() && scene.bench.store.held(partition).unwrap().is_some());
+    scene.verifier.partitions = ours;
+    scene.verifier.log = log;
+    scene.round(&mut Memory::default(), Which::Newest).await;
+    assert!(scene.told().contains(&Told::Released(1)));
+    assert_eq!(scene.sums().await, whole);
+    assert!(all_partitions().into_iter().all(|partition| scene.bench.store.held(partition).unwrap().is_none()));
+    // Repaired by others: a note that is left is taken away.
+    scene.bench.store.hold(partition, Some(Visible { next_offset: 3, at: Timestamp(1) })).unwrap();
+    scene.round(&mut Memory::default(), Which::Newest).await;
+    assert_eq!(scene.told(), [Told::Released(0)]);
+    assert_eq!(scene.bench.store.held(partition).unwrap(), None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_sent_again_without_the_memory_of_tokens_change_nothing() {
     let scene = Scene::of(&eventful()).await;
@@ -359,6 +396,8 @@ impl FoldStore for Unnoted {
     forwarded! {
         position(partition: u16) -> Position;
         visible(partition: u16) -> Visible;
+        held(partition: u16) -> Option<Visible>;
+        hold(partition: u16, upto: Option<Visible>) -> ();
         stories_of(names: &[(Scope, Alias)]) -> Vec<Option<StoryId>>;
         stories(ids: &[StoryId]) -> Vec<Option<Story>>;
         stories_with_ref(vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Vec<StoryId>;

@@ -204,6 +204,29 @@ impl Record {
     }
 }
 
+/// What stands before a record's payload: enough to know whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct RecordHead<'a> {
+    /// Name of the kind.
+    pub kind: &'a str,
+    /// Tenant.
+    pub vendor: VendorId,
+    /// Provider account; 0 if none.
+    #[serde(default)]
+    pub connection: ConnectionId,
+    /// Decisions only.
+    #[serde(default)]
+    pub seq: Option<u64>,
+}
+
+impl<'a> RecordHead<'a> {
+    /// Reads the head of a record of any version; none where there is no record, such as a note in the place of one
+    /// that was damaged.
+    pub fn read(bytes: &'a [u8]) -> Option<RecordHead<'a>> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
 fn newer_or(bytes: &[u8], error: serde_json::Error) -> RecordError {
     #[derive(Deserialize)]
     struct Version {

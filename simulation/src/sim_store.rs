@@ -209,6 +209,8 @@ impl FoldStore for SimStore {
     reads! {
         position(partition: u16) -> Position;
         visible(partition: u16) -> Visible;
+        held(partition: u16) -> Option<Visible>;
+        hold(partition: u16, upto: Option<Visible>) -> ();
         stories_of(names: &[(Scope, Alias)]) -> Vec<Option<StoryId>>;
         stories(ids: &[StoryId]) -> Vec<Option<Story>>;
         stories_with_ref(vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Vec<StoryId>;

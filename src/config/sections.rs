@@ -119,6 +119,8 @@ pub struct Processor {
     pub lookup_timeout_ms: u64,
     /// How long a record waits for an answer before it is refused, in seconds.
     pub lookup_deadline_s: u64,
+    /// How often the warehouse is asked whether what was sent lately is still there.
+    pub verify_every_s: u64,
 }
 
 impl Default for Processor {
@@ -131,6 +133,7 @@ impl Default for Processor {
             lookup_concurrency: 4,
             lookup_timeout_ms: 10_000,
             lookup_deadline_s: 3 * 24 * 3600,
+            verify_every_s: 180,
         }
     }
 }

@@ -60,6 +60,7 @@ fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
         ("processor.lookup_concurrency", size(processor.lookup_concurrency), 1, 64),
         ("processor.lookup_timeout_ms", processor.lookup_timeout_ms, 100, 120_000),
         ("processor.lookup_deadline_s", processor.lookup_deadline_s, 60, 30 * DAY_S),
+        ("processor.verify_every_s", processor.verify_every_s, 1, 3_600),
         ("warehouse.max_memory_mb", warehouse.max_memory_mb, 256, 1 << 20),
         ("warehouse.connections", size(warehouse.connections), 1, 64),
         ("warehouse.query_timeout_s", warehouse.query_timeout_s, 1, 600),

@@ -1,4 +1,5 @@
 //! The ports and their backends; the only crate that executes SQL or names a driver.
+pub mod backup;
 pub mod control;
 pub mod crash;
 pub mod event_log;

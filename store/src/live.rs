@@ -118,6 +118,11 @@ impl LiveHub {
         LiveHub { sender: broadcast::channel(BACKLOG).0, reach, on_change }
     }
 
+    /// Up to where a partition may be shown, if it is held.
+    pub fn held(&self, partition: u16) -> Option<Visible> {
+        self.reach().held.get(&partition).copied()
+    }
+
     /// Whether less of a partition is shown than was once visible.
     pub fn is_held(&self, partition: u16) -> bool {
         self.reach().held.contains_key(&partition)

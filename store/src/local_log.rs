@@ -5,6 +5,7 @@
 //! offset is on disk. When a transaction fails, nothing of it was stored and its writers are
 //! told so; the thread goes on with the next one.
 
+mod copy;
 mod file;
 mod writer;
 
@@ -14,6 +15,7 @@ mod tests;
 use crate::event_log::{Appended, EventLog, LogError, NewRecord, StoredRecord};
 use crate::sqlite::{Readers, SqliteError};
 use async_trait::async_trait;
+pub use copy::LogCopy;
 use domain::ids::PARTITIONS;
 use std::path::Path;
 use std::pin::Pin;

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 /// Read and written by this user only.
 const PRIVATE: u32 = 0o600;
 /// How long a statement waits for another connection's write before it fails.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One step of a schema: plain SQL, applied once, in the order of its version.
 #[derive(Debug, Clone, Copy)]
@@ -100,9 +100,19 @@ pub fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
     open().map_err(|source| SqliteError::Open { path: path.to_owned(), source })
 }
 
+/// Opens a file that nobody writes to while it is open. Nothing is changed, not even beside it.
+pub fn open_copy(path: &Path) -> Result<Connection, SqliteError> {
+    let failed = |source| SqliteError::Open { path: path.to_owned(), source };
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY | rusqlite::OpenFlags::SQLITE_OPEN_URI;
+    // In an address three characters mean something; bytes that are no text stay as they are.
+    let name = path.as_os_str().to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let absolute = if path.is_absolute() { "//" } else { "" };
+    Connection::open_with_flags(format!("file:{absolute}{name}?immutable=1"), flags).map_err(failed)
+}
+
 /// Nobody but this user reads or writes the file. The files that SQLite makes beside it get its
 /// permissions; those that an earlier version left are changed.
-fn keep_private(path: &Path) -> std::io::Result<()> {
+pub(crate) fn keep_private(path: &Path) -> std::io::Result<()> {
     let options = || {
         let mut options = OpenOptions::new();
         options.write(true).mode(PRIVATE);
@@ -279,6 +289,29 @@ mod tests {
         let connection = open_writer(&path, DEFAULT_PAGE_BYTES, &[FIRST]).unwrap();
         assert_eq!(schema_version(&connection).unwrap(), 1);
         assert!(connection.execute("insert into b (y) values (1)", []).is_err());
+    }
+
+    /// The files as a process leaves them that is ended in the middle of a step.
+    #[test]
+    fn a_step_that_is_cut_off_leaves_the_file_of_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let cut = open_writer(&path, DEFAULT_PAGE_BYTES, &[FIRST]).unwrap();
+        cut.execute_batch(
+            "insert into a values (7); pragma cache_size = 1; begin immediate; create table b (y integer) strict;",
+        )
+        .unwrap();
+        // More than the cache holds, so that a part of it is in the write-ahead file before it is committed.
+        for number in 0..20_000 {
+            cut.execute("insert into b values (?1)", [number]).unwrap();
+        }
+        let left = folder.path().join("left.db");
+        std::fs::copy(&path, &left).unwrap();
+        std::fs::copy(folder.path().join("x.db-wal"), folder.path().join("left.db-wal")).unwrap();
+        let again = open_writer(&left, DEFAULT_PAGE_BYTES, &[FIRST, SECOND]).unwrap();
+        assert_eq!(schema_version(&again).unwrap(), 2);
+        let found = |sql: &str| again.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!((found("select x from a"), found("select count(*) from b")), (7, 0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The vendor at the address that the instance has since its last start.
-async fn moved(it: &Instance, vendor: &Vendor) -> Vendor {
+pub(crate) async fn moved(it: &Instance, vendor: &Vendor) -> Vendor {
     let ask = json!({"vendor": vendor.slug, "mode": "test", "name": "again"});
     let key = it.product.socket().post("/v1/api-keys", &ask).await.unwrap();
     let path = vendor.endpoint_url.split_once("/webhooks/").unwrap().1;
@@ -19,7 +19,7 @@ async fn moved(it: &Instance, vendor: &Vendor) -> Vendor {
     }
 }
 
-async fn totals(vendor: &Vendor) -> Value {
+pub(crate) async fn totals(vendor: &Vendor) -> Value {
     vendor.api.get(&["totals"], &[("group", "affiliate")]).await.unwrap()["rows"].clone()
 }
 

@@ -2,8 +2,8 @@
 //! purpose; afterwards every figure must be right to the cent.
 //!
 //! [`table`] names the faults, [`scene`] holds what each of them needs. What breaks: [`edges`], [`processors`],
-//! [`members`], [`warehouse`], [`postgres`], [`kafka`], [`rebuilt`], [`races`], [`disk`], [`clocks`]. What they break it
-//! with: [`mod@line`] (TCP), [`statements`] (the warehouse's HTTP), [`broker`] (a broker of our own).
+//! [`members`], [`rolled`], [`warehouse`], [`older_copy`], [`postgres`], [`kafka`], [`rebuilt`], [`restored`], [`races`],
+//! [`disk`], [`clocks`]. [`watched`] looks at what pages show meanwhile. What they break it with: [`mod@line`] (TCP), [`statements`] (the warehouse's HTTP), [`broker`] (a broker of our own).
 
 pub mod broker;
 pub mod clocks;
@@ -16,14 +16,18 @@ pub mod log_start;
 pub mod lookups;
 pub mod members;
 mod moved;
+pub mod older_copy;
 pub mod postgres;
 pub mod processors;
 pub mod races;
 pub mod rebuilt;
+pub mod restored;
+pub mod rolled;
 pub mod scene;
 pub mod statements;
 pub mod table;
 pub mod warehouse;
+pub mod watched;
 
 use anyhow::{Result, ensure};
 use scene::Scene;

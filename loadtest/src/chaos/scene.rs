@@ -2,6 +2,7 @@
 
 use super::ChaosOptions;
 use super::log_lines::errors_in;
+use super::watched::Watcher;
 use crate::plan::{Plan, PlanOptions, Size};
 use crate::reconcile::conclude;
 use crate::sender::{Record, SendOptions, Sender};
@@ -65,6 +66,8 @@ pub struct Load {
     /// By whom.
     pub sender: Arc<Sender>,
     sending: JoinHandle<Result<()>>,
+    /// Looks at what pages show meanwhile.
+    pub watcher: Watcher,
 }
 
 impl Scene {
@@ -189,7 +192,8 @@ impl Scene {
         let send = SendOptions { connections: CONNECTIONS, rate: Some(rate) };
         let sender = Sender::new(target, Arc::clone(&plan), Arc::clone(&live), send);
         let sending = tokio::spawn(Arc::clone(&sender).run());
-        Ok(Load { plan, live, sender, sending })
+        let watcher = Watcher::of(Arc::clone(&live));
+        Ok(Load { plan, live, sender, sending, watcher })
     }
 
     /// Waits until everything is sent, forwarded and folded, and compares every figure.
@@ -215,9 +219,9 @@ impl Scene {
         Ok(())
     }
 
-    /// P1 to P4: every event one outcome, every figure as the oracle says.
+    /// P1 to P4 and P6: every event one outcome, every figure as the oracle says.
     async fn compare(&mut self, load: Load, edges: &[u16]) -> Result<()> {
-        let Load { plan, live, sender, sending } = load;
+        let Load { plan, live, sender, sending, watcher } = load;
         tokio::time::timeout(RIGHT_WITHIN, sending).await.context("the load was not sent in time")???;
         let began = Instant::now();
         for edge in edges {
@@ -230,6 +234,9 @@ impl Scene {
         let right = conclude(&plan, &live, &record, &mut text).await?;
         self.said.extend(String::from_utf8_lossy(&text).lines().map(str::to_owned));
         self.expect(right, "the figures differ");
+        let (said, wrong) = watcher.conclude(&live).await?;
+        self.say(said);
+        wrong.into_iter().for_each(|words| self.wrong(format!("shown meanwhile: {words}")));
         Ok(())
     }
 
@@ -356,12 +363,16 @@ pub async fn drop_schema(environment: &[(String, String)], store: &str) -> Resul
 }
 
 /// Drops the processes' database in the warehouse.
-async fn drop_warehouse(environment: &[(String, String)]) -> Result<()> {
-    let (url, key) = (service("AFFILITRACK_WAREHOUSE_URL")?, service("AFFILITRACK_WAREHOUSE_PASSWORD")?);
+pub async fn drop_warehouse(environment: &[(String, String)]) -> Result<()> {
     let database = value_of(environment, "AFFILITRACK_WAREHOUSE_DATABASE")?;
+    in_warehouse(&format!("drop database if exists {database} sync")).await
+}
+
+/// Runs a statement in the warehouse, past whatever stands in front of it.
+pub async fn in_warehouse(statement: &str) -> Result<()> {
+    let (url, key) = (service("AFFILITRACK_WAREHOUSE_URL")?, service("AFFILITRACK_WAREHOUSE_PASSWORD")?);
     let headers = [("X-ClickHouse-User".to_owned(), "default".to_owned()), ("X-ClickHouse-Key".to_owned(), key)];
-    let statement = Bytes::from(format!("drop database if exists {database} sync"));
-    let reply = Http::default().send(Method::POST, &url, &headers, statement).await?;
-    ensure!(reply.status == 200, "answered {}: {}", reply.status, reply.excerpt());
+    let reply = Http::default().send(Method::POST, &url, &headers, Bytes::from(statement.to_owned())).await?;
+    ensure!(reply.status == 200, "{statement}: answered {}: {}", reply.status, reply.excerpt());
     Ok(())
 }

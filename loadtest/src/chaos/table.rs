@@ -2,7 +2,8 @@
 
 use super::scene::Scene;
 use super::{
-    clocks, disk, edges, kafka, log_start, lookups, members, moved, postgres, processors, races, rebuilt, warehouse,
+    clocks, disk, edges, kafka, log_start, lookups, members, moved, older_copy, postgres, processors, races, rebuilt,
+    restored, rolled, warehouse,
 };
 use anyhow::Result;
 use std::pin::Pin;
@@ -67,6 +68,14 @@ pub const FAULTS: &[Fault] = &[
         is_small: false,
         expected_errors: &[],
         run: |scene| Box::pin(members::come_and_go(scene)),
+    },
+    Fault {
+        name: "rolled-over",
+        number: "34",
+        words: "every process is stopped in order and started again, one at a time, twice: an upgrade and its rollback",
+        is_small: false,
+        expected_errors: &[],
+        run: |scene| Box::pin(rolled::over(scene)),
     },
     Fault {
         name: "warehouse-refuses",
@@ -147,6 +156,28 @@ pub const FAULTS: &[Fault] = &[
         is_small: false,
         expected_errors: &[],
         run: |scene| Box::pin(moved::to_roles(scene)),
+    },
+    Fault {
+        name: "restored-from-backup",
+        number: "14b",
+        words: "Postgres is restored from a backup taken under load, the warehouse being newer, and then gone",
+        is_small: false,
+        expected_errors: &[
+            " stopped: ",
+            "a request of the JSON API failed",
+            "endpoints could not be read again",
+            "the books do not add up",
+            "the warehouse is empty",
+        ],
+        run: |scene| Box::pin(restored::from_backup(scene)),
+    },
+    Fault {
+        name: "warehouse-older-copy",
+        number: "19",
+        words: "the warehouse is put back to an older state: the newest lines, the newest purchases, everything",
+        is_small: false,
+        expected_errors: &["the books do not add up", "the warehouse is empty", "a request of the JSON API failed"],
+        run: |scene| Box::pin(older_copy::put_back(scene)),
     },
     Fault {
         name: "log-start-moved",

@@ -313,3 +313,84 @@ async fn a_restored_store_goes_on_above_the_log() {
     })
     .await;
 }
+
+/// One store as it was, one from before the decisions: what the second one takes from the log is what the first one has.
+#[tokio::test]
+async fn a_store_that_is_older_than_the_log_takes_from_it_what_it_lacks() {
+    on_every_backend(async |store| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.db");
+        let random = crate::secrets::system_random();
+        let wanted: Arc<dyn ControlStore> = Arc::new(SqliteControlStore::open(&path, keys(), random).unwrap());
+        let mut vendors = Vec::new();
+        for one in [&wanted, &store] {
+            vendors.push(one.connect(stripe("acme", "whsec_1"), "test", NOW).await.unwrap().vendor);
+            decide(&**one, vendors[0], json!([{"decide":"affiliate","key":"aff_old"}]), NOW).await.unwrap();
+        }
+        assert_eq!(vendors[0], vendors[1], "both began alike");
+        let acme = vendors[0];
+        let later = json!([
+            {"decide":"affiliate","key":"aff_maya","name":"Maya","suspended":true},
+            {"decide":"affiliate","key":"aff_old","name":"Renamed"},
+            {"decide":"map","code":"Maya20","promotion_code_id":"promo_1","affiliate":"aff_maya"},
+            {"decide":"map","coupon_id":"c20","affiliate":null},
+            {"decide":"map","referral_key":"maya","affiliate":"aff_maya"},
+            {"decide":"rule","scope":{"code":"maya20"},"percent":"12.5"},
+            {"decide":"policy","hold_days":7,"time_zone":"Europe/Berlin"},
+            {"decide":"review","mode":"live","purchase":"inv:in_1","verdict":"reject","reason":"own purchase"},
+            {"decide":"adjust","mode":"live","affiliate":"aff_maya","currency":"USD","commission_minor":-500,"reason":"r"},
+            {"decide":"campaign","code":"promo_1","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z","expected_percent":500},
+        ]);
+        decide(&*wanted, acme, later, NOW).await.unwrap();
+        let logged: Vec<LoggedDecision> = wanted
+            .pending_decisions(10_000)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| LoggedDecision { seq: one.seq, at: one.at, decision: one.decision })
+            .collect();
+        let before = store.pending_count(acme).await.unwrap();
+        assert_eq!(store.adopt(acme, logged.clone()).await.unwrap(), 10);
+        assert_eq!(store.adopt(acme, logged).await.unwrap(), 0, "what is known is not written again");
+        assert_eq!(store.pending_count(acme).await.unwrap(), before, "nothing goes to the log again");
+        let scope = scope(&*store, "acme").await;
+        assert_eq!(store.affiliates(&scope).await.unwrap(), wanted.affiliates(&scope).await.unwrap());
+        assert_eq!(store.codes(&scope).await.unwrap(), wanted.codes(&scope).await.unwrap());
+        assert_eq!(store.mappings(&scope).await.unwrap(), wanted.mappings(&scope).await.unwrap());
+        assert_eq!(store.policy(&scope).await.unwrap(), wanted.policy(&scope).await.unwrap());
+        assert_eq!(store.rules(&scope).await.unwrap().len(), 1);
+        assert_eq!(store.reviews(&scope, 9).await.unwrap().len(), 1);
+        assert_eq!(store.campaigns(&scope, 9).await.unwrap().len(), 1);
+        // What comes next has numbers that the log does not have.
+        let next = json!([
+            {"decide":"affiliate","key":"aff_new"}, {"decide":"map","code":"NEW","affiliate":"aff_new"},
+            {"decide":"rule","scope":"vendor","percent":"1"},
+        ]);
+        assert_eq!(decide(&*store, acme, next, NOW).await.unwrap().first_seq, 13);
+        let told = told(&*store, acme).await;
+        let Some(Decision::SetAffiliate(new)) = told.iter().rev().nth(2) else { panic!("{told:?}") };
+        let Some(Decision::MapCode(map)) = told.iter().rev().nth(1) else { panic!("{told:?}") };
+        let Some(Decision::SetRule(rule)) = told.last() else { panic!("{told:?}") };
+        assert!(new.affiliate > AffiliateId(2) && map.code_id == CodeId(3) && rule.rev == 2, "{told:?}");
+        let numbers = store.numbers().await.unwrap();
+        assert_eq!((numbers[0].vendor, numbers[0].next_seq, numbers[0].first_waiting), (acme, 16, Some(1)));
+        let forgotten = LoggedDecision { seq: 16, at: NOW, decision: Decision::DropVendor };
+        assert_eq!(store.adopt(acme, vec![forgotten]).await.unwrap(), 1);
+        assert!(store.vendor_by_slug("acme").await.unwrap().is_none(), "what was forgotten is forgotten again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_that_the_log_has_are_not_given_out_again() {
+    on_every_backend(async |store| {
+        let acme = vendor(&*store, "acme").await;
+        store.raise_ids(VendorId(acme.0 + 40), ConnectionId(77)).await.unwrap();
+        store.raise_ids(VendorId(1), ConnectionId(0)).await.unwrap();
+        let other = store.connect(stripe("other", "whsec_1"), "test", NOW).await.unwrap().vendor;
+        assert_eq!(other, VendorId(acme.0 + 41));
+        let scope = scope(&*store, "other").await;
+        assert_eq!(store.connections(&scope).await.unwrap()[0].connection, ConnectionId(78));
+    })
+    .await;
+}

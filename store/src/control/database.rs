@@ -74,6 +74,10 @@ pub(super) trait Database {
     /// What stands at the end of a `select` whose rows nobody else may change until the transaction ends: nothing
     /// where one transaction writes at a time.
     fn row_lock(&self) -> &'static str;
+    /// What stands after the columns of an `insert` that brings its own id into a column that counts by itself.
+    fn own_ids(&self) -> &'static str;
+    /// Ids that a table's column counts by itself are above this one from now on. Never lowers.
+    fn raise_ids(&self, table: &str, id: u64) -> DatabaseResult<()>;
 }
 
 impl dyn Database + '_ {

@@ -8,6 +8,7 @@
 //! for one process, and Postgres, for several.
 
 mod access;
+mod adopt;
 mod backend;
 mod connections;
 mod database;
@@ -19,6 +20,7 @@ mod moving;
 mod postgres_store;
 mod reading;
 mod resolve;
+mod rows;
 mod sealer;
 mod sqlite_store;
 mod store;
@@ -86,6 +88,11 @@ impl From<rusqlite::Error> for ControlError {
     fn from(error: rusqlite::Error) -> Self {
         ControlError::Failed(error.into())
     }
+}
+
+/// Which numbers a file of the control store has given out.
+pub(crate) fn numbers_of(file: &rusqlite::Connection) -> ControlResult<Vec<VendorNumbers>> {
+    adopt::numbers(&database::SqliteDatabase(file))
 }
 
 /// Result of the control store.
@@ -184,6 +191,13 @@ pub trait ControlStore: Send + Sync {
     /// above it. Never lowers. Rows that still wait keep their numbers; the fold ignores a
     /// number that it has seen.
     async fn raise_sequence(&self, vendor: VendorId, seq: u64) -> ControlResult<()>;
+    /// Which numbers every vendor has given out, by vendor.
+    async fn numbers(&self) -> ControlResult<Vec<VendorNumbers>>;
+    /// Writes decisions of a vendor that the log has, in the order of their numbers, from the vendor's next number on:
+    /// this store is older than the log. Nothing of it goes to the log again. Returns how many were written.
+    async fn adopt(&self, vendor: VendorId, decisions: Vec<LoggedDecision>) -> ControlResult<u64>;
+    /// The log names vendors and connections up to these: new ones get higher numbers. Never lowers.
+    async fn raise_ids(&self, vendor: VendorId, connection: ConnectionId) -> ControlResult<()>;
 
     // Names for reading
 

@@ -186,6 +186,37 @@ pub struct OutboxDecision {
     pub decision: Decision,
 }
 
+/// Which numbers a vendor has given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VendorNumbers {
+    /// Whose.
+    pub vendor: VendorId,
+    /// Its name in URLs and commands.
+    pub slug: String,
+    /// The number of the next decision.
+    pub next_seq: u64,
+    /// The lowest number that is not known to be in the log.
+    pub first_waiting: Option<u64>,
+}
+
+impl VendorNumbers {
+    /// Every number below must be in the log.
+    pub fn relayed_below(&self) -> u64 {
+        self.first_waiting.unwrap_or(self.next_seq)
+    }
+}
+
+/// A decision as the log has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedDecision {
+    /// The vendor's own count.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What.
+    pub decision: Decision,
+}
+
 /// An affiliate as lists name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AffiliateInfo {

@@ -3,6 +3,7 @@
 
 use super::database::{Database, DatabaseResult, values};
 use super::input::*;
+use super::rows::{names_of, scope_name};
 use super::{ControlError, ControlResult};
 use domain::decision::*;
 use domain::decisions::fold_code;
@@ -100,10 +101,7 @@ impl Deciding<'_> {
             return Err(ControlError::invalid("valid_to", "must be later than `valid_from`"));
         }
         map.code_id = self.code_of_mapping(&map)?;
-        self.database.execute(
-            "insert into mappings (vendor, seq, code, affiliate, body, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            values![self.vendor.0, self.seq, map.code_id.0, map.affiliate.map(|id| id.0), json(&map)?, self.now.0],
-        )?;
+        self.write_mapping(&map)?;
         Ok(map)
     }
 
@@ -111,12 +109,7 @@ impl Deciding<'_> {
     /// code, else a new one. A coupon alone names a code of its own; beside a text or a
     /// promotion code it does not, because many codes share one coupon.
     fn code_of_mapping(&self, map: &MapCode) -> ControlResult<CodeId> {
-        let mut names = Vec::new();
-        names.extend(map.code.as_deref().map(|text| ("code", fold_code(text))));
-        names.extend(map.promotion_code_id.clone().map(|id| ("promotion_code", id)));
-        if names.is_empty() {
-            names.extend(map.coupon_id.clone().map(|id| ("coupon", id)));
-        }
+        let names = names_of(map);
         let Some((_, first)) = names.first() else {
             return Ok(CodeId(0));
         };
@@ -129,19 +122,7 @@ impl Deciding<'_> {
             Some(code) => code,
             None => self.new_code(shown)?,
         };
-        if let Some(text) = &map.code {
-            self.database.execute(
-                "update codes set text = ?3 where vendor = ?1 and id = ?2",
-                values![self.vendor.0, code.0, text],
-            )?;
-        }
-        for (kind, name) in &names {
-            self.database.execute(
-                "insert into code_names (vendor, kind, name, code) values (?1, ?2, ?3, ?4)
-                 on conflict (vendor, kind, name) do update set code = excluded.code",
-                values![self.vendor.0, *kind, name, code.0],
-            )?;
-        }
+        self.write_names(map, code)?;
         Ok(code)
     }
 
@@ -191,20 +172,14 @@ impl Deciding<'_> {
             ControlError::Invalid { message, .. } => ControlError::invalid("scope", message),
             other => other,
         };
-        let (scope, scope_name) = match &input.scope {
-            ScopeInput::Vendor => (RuleScope::Vendor, "vendor".to_owned()),
-            ScopeInput::Affiliate(key) => {
-                let id = self.affiliate_by_key(key).map_err(in_scope)?;
-                (RuleScope::Affiliate(id), format!("affiliate:{id}"))
-            }
-            ScopeInput::Code(name) => {
-                let id = self.code_by_any_name("scope", name)?;
-                (RuleScope::Code(id), format!("code:{id}"))
-            }
+        let scope = match &input.scope {
+            ScopeInput::Vendor => RuleScope::Vendor,
+            ScopeInput::Affiliate(key) => RuleScope::Affiliate(self.affiliate_by_key(key).map_err(in_scope)?),
+            ScopeInput::Code(name) => RuleScope::Code(self.code_by_any_name("scope", name)?),
         };
         let effective_from = match input.effective_from {
             Some(moment) => moment.0,
-            None if self.has_rule(&scope_name)? => self.now,
+            None if self.has_rule(&scope_name(scope))? => self.now,
             None => Timestamp(0),
         };
         let counted = self.database.query_one(
@@ -213,11 +188,7 @@ impl Deciding<'_> {
         )?;
         let rev: u32 = counted.get(0)?;
         let rule = SetRule { rev, scope, effective_from, rate, duration, base: input.base.unwrap_or_default() };
-        self.database.execute(
-            "insert into rules (vendor, rev, seq, scope, effective_from, body, actor, decided_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            values![self.vendor.0, rev, self.seq, scope_name, effective_from.0, json(&rule)?, self.actor, self.now.0],
-        )?;
+        self.write_rule(&rule)?;
         Ok(rule)
     }
 
@@ -243,13 +214,7 @@ impl Deciding<'_> {
         if let Some(name) = input.time_zone {
             policy.time_zone = super::vendors::checked_time_zone("time_zone", &name)?;
         }
-        self.database.execute(
-            "insert into policies (vendor, hold_days, time_zone) values (?1, ?2, ?3)
-             on conflict (vendor) do update set hold_days = excluded.hold_days, time_zone = excluded.time_zone",
-            values![self.vendor.0, policy.hold_days, &policy.time_zone],
-        )?;
-        self.database
-            .execute("update vendors set time_zone = ?2 where id = ?1", values![self.vendor.0, &policy.time_zone])?;
+        self.write_policy(&policy)?;
         Ok(policy)
     }
 
@@ -261,20 +226,7 @@ impl Deciding<'_> {
             verdict: input.verdict,
             reason: checked_text("reason", &input.reason, MAX_REASON_CHARACTERS)?,
         };
-        self.database.execute(
-            "insert into reviews (vendor, seq, connection, mode, purchase, body, actor, decided_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            values![
-                self.vendor.0,
-                self.seq,
-                review.connection.0,
-                review.mode.name(),
-                &review.purchase,
-                json(&review)?,
-                self.actor,
-                self.now.0
-            ],
-        )?;
+        self.write_review(&review)?;
         Ok(review)
     }
 
@@ -313,10 +265,7 @@ impl Deciding<'_> {
             occurred_at: input.occurred_at.map_or(self.now, |moment| moment.0),
             reason: checked_text("reason", &input.reason, MAX_REASON_CHARACTERS)?,
         };
-        self.database.execute(
-            "insert into adjustments (vendor, seq, affiliate, body, actor, decided_at) values (?1, ?2, ?3, ?4, ?5, ?6)",
-            values![self.vendor.0, self.seq, adjust.affiliate.0, json(&adjust)?, self.actor, self.now.0],
-        )?;
+        self.write_adjustment(&adjust)?;
         Ok(adjust)
     }
 
@@ -336,11 +285,7 @@ impl Deciding<'_> {
             to: input.to.0,
             expected_percent: input.expected_percent,
         };
-        self.database.execute(
-            "insert into campaigns (vendor, seq, starts_at, ends_at, body, actor, decided_at)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            values![self.vendor.0, self.seq, campaign.from.0, campaign.to.0, json(&campaign)?, self.actor, self.now.0],
-        )?;
+        self.write_campaign(&campaign)?;
         Ok(campaign)
     }
 }

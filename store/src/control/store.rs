@@ -170,6 +170,20 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
             .await
     }
 
+    async fn numbers(&self) -> ControlResult<Vec<VendorNumbers>> {
+        self.backend.read(Reach::Wiring, adopt::numbers).await
+    }
+
+    async fn adopt(&self, vendor: VendorId, decisions: Vec<LoggedDecision>) -> ControlResult<u64> {
+        let adopt = move |database: &dyn Database| adopt::adopt(database, vendor, &decisions);
+        self.backend.write(Reach::Wiring, Tells::DIRECTORY, adopt).await
+    }
+
+    async fn raise_ids(&self, vendor: VendorId, connection: ConnectionId) -> ControlResult<()> {
+        let raise = move |database: &dyn Database| adopt::raise_ids(database, vendor, connection);
+        self.backend.write(Reach::Wiring, Tells::NOTHING, raise).await
+    }
+
     async fn vendor(&self, scope: &TenantScope) -> ControlResult<Vendor> {
         let vendor = scope.vendor();
         self.backend.read(Reach::Tenant(vendor), move |database| vendors::by_id(database, vendor)).await

@@ -72,11 +72,17 @@ const VENDOR_TABLES: [&str; 15] = [
 pub(super) fn forget(database: &dyn Database, vendor: VendorId, actor: &str, now: Timestamp) -> ControlResult<()> {
     let seq = take_sequence(database, vendor, 1)?;
     enqueue(database, vendor, seq, &Decision::DropVendor, now)?;
+    erase(database, vendor)?;
+    let detail = serde_json::json!({ "vendor": vendor }).to_string();
+    audit(database, VendorId(0), actor, "forget_vendor", &detail, now)
+}
+
+/// Deletes a vendor's rows, its hash key with them.
+pub(super) fn erase(database: &dyn Database, vendor: VendorId) -> ControlResult<()> {
     for table in VENDOR_TABLES {
         database.execute(&format!("delete from {table} where vendor = ?1"), values![vendor.0])?;
     }
     database.execute("delete from audit_log where vendor = ?1", values![vendor.0])?;
     database.execute("delete from vendors where id = ?1", values![vendor.0])?;
-    let detail = serde_json::json!({ "vendor": vendor }).to_string();
-    audit(database, VendorId(0), actor, "forget_vendor", &detail, now)
+    Ok(())
 }

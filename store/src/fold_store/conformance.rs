@@ -101,7 +101,7 @@ fn row(offset: u64, event_id: &str, outcome: Outcome) -> RecordRow {
     }
 }
 
-fn line(offset: u64, ord: u32) -> LedgerLine {
+pub(super) fn line(offset: u64, ord: u32) -> LedgerLine {
     LedgerLine {
         vendor: VENDOR,
         mode: Mode::Live,
@@ -122,7 +122,7 @@ fn line(offset: u64, ord: u32) -> LedgerLine {
     }
 }
 
-fn purchase_row(offset: u64) -> PurchaseRow {
+pub(super) fn purchase_row(offset: u64) -> PurchaseRow {
     PurchaseRow {
         vendor: VENDOR,
         mode: Mode::Live,
@@ -1231,5 +1231,23 @@ fn what_was_noted_is_bounded_and_nothing_of_it_is_lost() {
         assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from), "without gaps");
         assert_eq!(ranges.iter().map(|range| range.sums.lines).sum::<u64>(), records);
         assert!(ranges.iter().all(|range| range.sums.lines == range.to - range.from), "each holds what is its own");
+    });
+}
+
+#[test]
+fn what_is_held_is_known_to_whoever_opens_the_store() {
+    on_every_place(|place| {
+        let upto = |next_offset| Visible { next_offset, at: Timestamp(next_offset as i64 + 100) };
+        let one = place.open();
+        assert_eq!(one.held(PARTITION).unwrap(), None);
+        one.hold(PARTITION, Some(upto(7))).unwrap();
+        one.hold(PARTITION, Some(upto(9))).unwrap();
+        one.hold(PARTITION + 1, Some(upto(0))).unwrap();
+        let other = place.open();
+        assert_eq!(other.held(PARTITION).unwrap(), Some(upto(9)));
+        assert_eq!(other.held(PARTITION + 1).unwrap(), Some(upto(0)));
+        other.hold(PARTITION, None).unwrap();
+        other.hold(PARTITION, None).unwrap();
+        assert_eq!((one.held(PARTITION).unwrap(), one.held(PARTITION + 1).unwrap()), (None, Some(upto(0))));
     });
 }

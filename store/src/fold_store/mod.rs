@@ -279,6 +279,10 @@ pub trait FoldStore: Send + Sync {
     fn position(&self, partition: u16) -> Result<Position, FoldStoreError>;
     /// Up to where the warehouse shows a partition.
     fn visible(&self, partition: u16) -> Result<Visible, FoldStoreError>;
+    /// Up to where a partition may be shown while something of it is missing in the warehouse.
+    fn held(&self, partition: u16) -> Result<Option<Visible>, FoldStoreError>;
+    /// Notes that nothing from there on may be shown, or that everything may, for whoever shows pages from now on.
+    fn hold(&self, partition: u16, upto: Option<Visible>) -> Result<(), FoldStoreError>;
     /// The stories of names, in the order asked.
     fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError>;
     /// Stories, in the order asked.

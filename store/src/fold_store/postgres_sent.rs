@@ -114,3 +114,27 @@ fn merge_older(connection: &mut PostgresConnection, partition: u16) -> Result<()
     connection.execute(below, &[&i64::from(partition), &(first.from as i64)])?;
     put(connection, partition, &merged(&older))
 }
+
+/// Up to where a partition may be shown; nothing if it is not held.
+pub(super) fn held(connection: &mut PostgresConnection, partition: u16) -> Result<Option<Visible>, FoldStoreError> {
+    let row = connection.query_optional("select next_off, at from held where part = $1", &[&i64::from(partition)])?;
+    row.map(|row| Ok(Visible { next_offset: read::<i64>(&row, 0)? as u64, at: Timestamp(read(&row, 1)?) })).transpose()
+}
+
+/// Notes up to where a partition may be shown.
+pub(super) fn hold(
+    connection: &mut PostgresConnection,
+    partition: u16,
+    upto: Option<Visible>,
+) -> Result<(), FoldStoreError> {
+    let partition = i64::from(partition);
+    match upto {
+        Some(upto) => connection.execute(
+            "insert into held (part, next_off, at) values ($1, $2, $3)
+             on conflict (part) do update set next_off = excluded.next_off, at = excluded.at",
+            &[&partition, &(upto.next_offset as i64), &upto.at.0],
+        )?,
+        None => connection.execute("delete from held where part = $1", &[&partition])?,
+    };
+    Ok(())
+}

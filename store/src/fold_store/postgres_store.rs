@@ -7,7 +7,7 @@ use super::{postgres_commit, postgres_read, postgres_sent};
 use crate::postgres::{Migration, PostgresError, PostgresPool, check, migrate};
 
 /// The steps of its schema.
-const MIGRATIONS: &[Migration] = &[
+pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "0001_fold_store",
@@ -18,6 +18,12 @@ const MIGRATIONS: &[Migration] = &[
         version: 2,
         name: "0002_sent_ranges",
         sql: include_str!("../../../schemas/migrations/postgres/fold/0002_sent_ranges.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 3,
+        name: "0003_held",
+        sql: include_str!("../../../schemas/migrations/postgres/fold/0003_held.sql"),
         oldest_reader: 1,
     },
 ];
@@ -42,6 +48,16 @@ impl PostgresFoldStore {
         Ok(PostgresFoldStore { pool })
     }
 
+    /// As a release that knows these steps only, for tests of an upgrade.
+    #[cfg(test)]
+    pub(super) fn attach_knowing(
+        pool: Arc<PostgresPool>,
+        steps: &[Migration],
+    ) -> Result<PostgresFoldStore, FoldStoreError> {
+        check(&pool, steps)?;
+        Ok(PostgresFoldStore { pool })
+    }
+
     /// Its connections, for tests that look behind the port.
     #[cfg(test)]
     pub(super) fn pool(&self) -> &PostgresPool {
@@ -62,6 +78,14 @@ impl FoldStore for PostgresFoldStore {
             };
             Ok(Visible { next_offset: read::<i64>(&row, 0)? as u64, at: Timestamp(read(&row, 1)?) })
         })
+    }
+
+    fn held(&self, partition: u16) -> Result<Option<Visible>, FoldStoreError> {
+        self.pool.run(|connection| postgres_sent::held(connection, partition))
+    }
+
+    fn hold(&self, partition: u16, upto: Option<Visible>) -> Result<(), FoldStoreError> {
+        self.pool.transaction(|connection| postgres_sent::hold(connection, partition, upto))
     }
 
     fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {

@@ -1,8 +1,10 @@
 //! What only the Postgres fold store does: tenants kept apart by the database, several processes, limits.
 
+use super::conformance::{line, purchase_row};
+use super::postgres_store::MIGRATIONS;
 use super::*;
 use crate::postgres::test_server::TestSchema;
-use crate::postgres::{PostgresConnection, PostgresError, PostgresPool, PostgresSettings};
+use crate::postgres::{PostgresConnection, PostgresError, PostgresPool, PostgresSettings, migrate};
 use ::postgres::{Client, NoTls};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -153,7 +155,7 @@ fn every_table_of_tenants_is_protected_also_from_its_owner() {
             Ok::<_, PostgresError>(rows.iter().map(|row| row.get::<_, String>(0)).collect())
         })
         .unwrap();
-    assert_eq!(open, ["positions", "schema_migrations", "visible"]);
+    assert_eq!(open, ["held", "positions", "schema_migrations", "visible"]);
     for table in WITH_VENDOR.iter().chain(&WITHOUT_VENDOR) {
         let sql = format!("select count(*) from {table}");
         let count = |connection: &mut PostgresConnection| -> Result<i64, PostgresError> {
@@ -261,4 +263,54 @@ fn many_names_are_found_through_the_index() {
     assert!(plan.iter().any(|line| line.contains("rows=4000")), "planned for as many as are asked: {plan:#?}");
     assert!(plan.iter().any(|line| line.contains("using aliases_pkey")), "{plan:#?}");
     assert!(!plan.iter().any(|line| line.contains("Seq Scan")), "{plan:#?}");
+}
+
+/// An upgrade under load, and its rollback: the release before writes when this one's step comes, then both write side by
+/// side, then the one before alone. What waits for the warehouse is what one release would have written.
+#[test]
+fn the_newest_step_comes_under_a_writer_of_the_release_before() {
+    const RECORDS: u64 = 120;
+    let filled = |offset: u64| Commit {
+        lines: vec![line(offset, 0), line(offset, 1)],
+        rows: vec![purchase_row(offset)],
+        ..Commit::default()
+    };
+    let write = |store: &PostgresFoldStore, offset: u64| {
+        store.commit(1, &store.position(1).unwrap(), &at(offset + 1), &filled(offset)).unwrap();
+    };
+    let alone = TestSchema::new();
+    let undisturbed = PostgresFoldStore::open(alone.pool()).unwrap();
+    (0..RECORDS).for_each(|offset| write(&undisturbed, offset));
+
+    let before = &MIGRATIONS[..MIGRATIONS.len() - 1];
+    let schema = TestSchema::new();
+    migrate(&schema.pool(), before).unwrap();
+    let older = PostgresFoldStore::attach_knowing(schema.pool(), before).unwrap();
+    assert!(PostgresFoldStore::attach(schema.pool()).is_err(), "this release waits for its step");
+    let (reached, wait) = sync_channel(1);
+    std::thread::scope(|scope| {
+        let pool = schema.pool();
+        let upgrade = scope.spawn(move || {
+            wait.recv().unwrap();
+            migrate(&pool, MIGRATIONS).unwrap();
+            PostgresFoldStore::attach(pool).unwrap()
+        });
+        for offset in 0..40 {
+            if offset == 10 {
+                reached.send(()).unwrap();
+            }
+            write(&older, offset);
+        }
+        let newer = upgrade.join().unwrap();
+        for offset in 40..80 {
+            write(if offset % 2 == 0 { &newer } else { &older }, offset);
+        }
+        newer.hold(1, Some(Visible { next_offset: 3, at: Timestamp(1) })).unwrap();
+    });
+    let rolled_back = PostgresFoldStore::attach_knowing(schema.pool(), before).unwrap();
+    (80..RECORDS).for_each(|offset| write(&rolled_back, offset));
+    let outbox = |store: &PostgresFoldStore| store.outbox(&BTreeSet::from([1]), 10_000).unwrap();
+    assert_eq!(outbox(&undisturbed).items.len() as u64, 3 * RECORDS);
+    assert_eq!(outbox(&rolled_back), outbox(&undisturbed));
+    assert_eq!(rolled_back.position(1).unwrap(), undisturbed.position(1).unwrap());
 }

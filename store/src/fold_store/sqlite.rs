@@ -19,6 +19,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "0002_sent_ranges",
         sql: include_str!("../../../schemas/migrations/fold/0002_sent_ranges.sql"),
     },
+    Migration { version: 3, name: "0003_held", sql: include_str!("../../../schemas/migrations/fold/0003_held.sql") },
 ];
 
 /// How many idle reading connections are kept.
@@ -155,6 +156,14 @@ impl FoldStore for SqliteFoldStore {
                 .optional()?;
             Ok(found.unwrap_or_default())
         })
+    }
+
+    fn held(&self, partition: u16) -> Result<Option<Visible>, FoldStoreError> {
+        self.read(|connection| sqlite_sent::held(connection, partition))
+    }
+
+    fn hold(&self, partition: u16, upto: Option<Visible>) -> Result<(), FoldStoreError> {
+        sqlite_sent::hold(&self.writer(), partition, upto)
     }
 
     fn stories_of(&self, names: &[(Scope, Alias)]) -> Result<Vec<Option<StoryId>>, FoldStoreError> {

@@ -95,3 +95,23 @@ fn merge_older(transaction: &Transaction<'_>, partition: u16) -> Result<(), Fold
         .execute(params![partition, first.from as i64])?;
     merged(&older).iter().try_for_each(|range| put(transaction, partition, range))
 }
+
+/// Up to where a partition may be shown; nothing if it is not held.
+pub(super) fn held(connection: &Connection, partition: u16) -> Result<Option<Visible>, FoldStoreError> {
+    let held = connection
+        .prepare_cached("select next_off, at from held where part = ?1")?
+        .query_row([partition], |row| Ok(Visible { next_offset: row.get(0)?, at: Timestamp(row.get(1)?) }))
+        .optional()?;
+    Ok(held)
+}
+
+/// Notes up to where a partition may be shown.
+pub(super) fn hold(connection: &Connection, partition: u16, upto: Option<Visible>) -> Result<(), FoldStoreError> {
+    match upto {
+        Some(upto) => connection
+            .prepare_cached("insert or replace into held (part, next_off, at) values (?1, ?2, ?3)")?
+            .execute(params![partition, upto.next_offset as i64, upto.at.0])?,
+        None => connection.prepare_cached("delete from held where part = ?1")?.execute([partition])?,
+    };
+    Ok(())
+}

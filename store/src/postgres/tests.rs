@@ -85,6 +85,32 @@ fn a_step_that_fails_leaves_nothing_behind() {
     migrate(&pool, &[FIRST, SECOND]).unwrap();
 }
 
+/// As SIGKILL of whoever migrates, or a cut line: the server ends the transaction of a connection that is gone.
+#[test]
+fn a_step_whose_connection_breaks_leaves_the_schema_of_before() {
+    const LONG: Migration = Migration { sql: "create table b (y bigint); select pg_sleep(600);", ..SECOND };
+    let schema = TestSchema::new();
+    migrate(&schema.pool(), &[FIRST]).unwrap();
+    let settings = PostgresSettings { application_name: schema.settings().schema, ..schema.settings() };
+    let migrating = PostgresPool::connect(settings.clone()).unwrap();
+    let watching = schema.pool();
+    let sleeping =
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and wait_event = 'PgSleep'";
+    std::thread::scope(|scope| {
+        let step = scope.spawn(|| migrate(&migrating, &[FIRST, LONG]));
+        let broken = || watching.run(|connection| connection.execute(sleeping, &[&settings.application_name])).unwrap();
+        while broken() == 0 {
+            assert!(!step.is_finished());
+            std::thread::yield_now();
+        }
+        step.join().unwrap().unwrap_err();
+    });
+    assert_eq!(count(&watching, "select count(*) from schema_migrations"), 1);
+    check(&watching, &[FIRST]).unwrap();
+    migrate(&watching, &[FIRST, SECOND]).unwrap();
+    assert_eq!(count(&watching, "select count(*) from b"), 0);
+}
+
 #[test]
 fn a_failed_transaction_leaves_nothing_and_its_connection_is_used_again() {
     let schema = TestSchema::new();

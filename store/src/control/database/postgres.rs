@@ -38,6 +38,18 @@ impl Database for PostgresDatabase<'_> {
     fn row_lock(&self) -> &'static str {
         " for update"
     }
+
+    fn own_ids(&self) -> &'static str {
+        " overriding system value"
+    }
+
+    fn raise_ids(&self, table: &str, id: u64) -> DatabaseResult<()> {
+        let sql = "select setval(pg_get_serial_sequence(?1::text, 'id'), ?2::bigint)
+             where coalesce(pg_sequence_last_value(pg_get_serial_sequence(?1::text, 'id')::regclass), 0) < ?2::bigint
+               and ?2::bigint > 0";
+        self.query(sql, &[Value::from(table), Value::from(id)])?;
+        Ok(())
+    }
 }
 
 type Bound<'a> = Box<dyn ToSql + Sync + 'a>;

@@ -33,6 +33,22 @@ impl Database for SqliteDatabase<'_> {
     fn row_lock(&self) -> &'static str {
         ""
     }
+
+    fn own_ids(&self) -> &'static str {
+        ""
+    }
+
+    fn raise_ids(&self, table: &str, id: u64) -> DatabaseResult<()> {
+        let values = [Value::from(table), Value::from(id)];
+        self.execute("update sqlite_sequence set seq = ?2 where name = ?1 and seq < ?2", &values)?;
+        // A table that never had a row is not counted yet.
+        self.execute(
+            "insert into sqlite_sequence (name, seq) select ?1, ?2
+             where not exists (select 1 from sqlite_sequence where name = ?1)",
+            &values,
+        )?;
+        Ok(())
+    }
 }
 
 fn bind(statement: &mut Statement<'_>, sql: &str, values: &[Value<'_>]) -> DatabaseResult<()> {

@@ -327,7 +327,7 @@ pub async fn drop_schema(environment: &[(String, String)], store: &str) -> Resul
 }
 
 /// Drops the processes' database in the warehouse.
-async fn drop_warehouse(environment: &[(String, String)]) -> Result<()> {
+pub async fn drop_warehouse(environment: &[(String, String)]) -> Result<()> {
     let (url, key) = (service("AFFILITRACK_WAREHOUSE_URL")?, service("AFFILITRACK_WAREHOUSE_PASSWORD")?);
     let database = value_of(environment, "AFFILITRACK_WAREHOUSE_DATABASE")?;
     let headers = [("X-ClickHouse-User".to_owned(), "default".to_owned()), ("X-ClickHouse-Key".to_owned(), key)];

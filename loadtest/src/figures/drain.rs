@@ -6,7 +6,7 @@
 use super::outage::{Outage, Part};
 use super::processing::SETTLE_LIMIT;
 use super::roles::Roles;
-use super::watch::{Drained, LOOK_EVERY, Progress, drained, has_moved, settled};
+use super::watch::{Drained, LOOK_EVERY, Progress, drained, settled};
 use super::{FigureOptions, Out, Row, ratio, say, seconds};
 use crate::chaos::scene::spool_bytes;
 use crate::stream::{Endpoint, Stream};
@@ -125,7 +125,7 @@ impl Case<'_> {
             let asked = began.elapsed();
             if let Ok(now) = Progress::of(&socket).await {
                 let stood_at = *stood.get_or_insert(now);
-                if first.is_none() && has_moved(stood_at, now) {
+                if first.is_none() && now.visible > stood_at.visible {
                     first = Some(stood_until);
                 }
                 let is_all_there = now.visible - before.visible.min(now.visible) >= acknowledged;
@@ -181,26 +181,37 @@ fn formula(outage: Duration, rate: u64, capacity: u64) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(millis).ok()?))
 }
 
-fn row(part: Part, options: &FigureOptions, found: &Found) -> Row {
-    let Found { rate, capacity, drained, .. } = found;
-    let what = format!("Caught up after {} s of: {}, {rate}/s all the while", options.outage.as_secs(), part.words());
-    let rho = ratio(u128::from(*rate), u128::from(*capacity));
-    let against = match formula(options.outage, *rate, *capacity) {
+/// The time that a backlog took as a part of what the formula says with this capacity.
+fn against(options: &FigureOptions, found: &Found, capacity: u64) -> String {
+    match formula(options.outage, found.rate, capacity) {
         None => "the load is above the capacity".to_owned(),
         Some(formula) => {
-            format!("{} of the formula's {}", ratio(drained.all.as_millis(), formula.as_millis()), seconds(formula))
+            let took = found.drained.all.as_millis();
+            format!("{} of the formula's {}", ratio(took, formula.as_millis()), seconds(formula))
         }
-    };
+    }
+}
+
+fn row(part: Part, options: &FigureOptions, found: &Found) -> Row {
+    let Found { rate, capacity, drained, acknowledged_meanwhile, not_acknowledged, .. } = found;
+    let what = format!(
+        "Caught up (less than 1 s behind) after {} s without: {}, {rate}/s all the while, {} of each role",
+        options.outage.as_secs(),
+        part.words(),
+        options.copies
+    );
     let lost = if found.lost > 0 { format!(", **{} NOT THERE**", found.lost) } else { String::new() };
     let measured = format!(
-        "{} after its end: {against} (rho {rho}, capacity {capacity}/s without load beside it); the first after {}, then {}/s; {} acknowledged meanwhile, {} not{lost}",
+        "{}: {} (rho {}, capacity {capacity}/s without a load beside it); {} with the {}/s at which it drained; the first readable \
+         after {}; {acknowledged_meanwhile} acknowledged meanwhile, {not_acknowledged} not{lost}",
         seconds(drained.all),
-        seconds(drained.first),
+        against(options, found, *capacity),
+        ratio(u128::from(*rate), u128::from(*capacity)),
+        against(options, found, drained.rate()),
         drained.rate(),
-        found.acknowledged_meanwhile,
-        found.not_acknowledged,
+        seconds(drained.first),
     );
-    Row::new(what, "0.8 to 1.2 of the formula", measured)
+    Row::new(what, "0.8 to 1.2", measured)
 }
 
 #[cfg(test)]

@@ -26,13 +26,13 @@ impl Part {
     /// All of them.
     pub const ALL: [Part; 4] = [Part::Process, Part::Postgres, Part::Warehouse, Part::Kafka];
 
-    /// For a row.
+    /// What was missing, for a row.
     pub fn words(self) -> &'static str {
         match self {
-            Part::Process => "`process` stopped",
-            Part::Postgres => "Postgres cut",
-            Part::Warehouse => "warehouse refuses",
-            Part::Kafka => "Kafka cut, spool in use",
+            Part::Process => "`process` (ended)",
+            Part::Postgres => "Postgres (cut)",
+            Part::Warehouse => "the warehouse (answers 503)",
+            Part::Kafka => "Kafka (cut, spool in use)",
         }
     }
 }

@@ -307,4 +307,32 @@ mod tests {
         assert_eq!(one["data"]["object"]["amount_total"], two["data"]["object"]["amount_total"]);
         assert!(!one.to_string().contains('@') || one.to_string().matches('@').count() == 1, "{one}");
     }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_events_or_when_it_is_stopped() {
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        tokio::spawn(async move { crate::bare::serve(port, Duration::from_secs(60), &mut Vec::new()).await });
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let endpoint = Endpoint { url: format!("http://127.0.0.1:{port}/webhooks/stripe/e"), secret: "s".to_owned() };
+        let mut options = StreamOptions {
+            endpoints: vec![endpoint.clone()],
+            connections: 3,
+            rate: None,
+            duration: Duration::from_secs(50),
+            events: Some(100),
+            first: 0,
+        };
+        let tally = Stream::start(options.clone()).end().await.unwrap();
+        assert_eq!((tally.acknowledged, tally.answered_otherwise, tally.broken), (100, 0, 0));
+        options.events = None;
+        let endless = Stream::start(options);
+        while endless.acknowledged() < 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        endless.stop();
+        assert!(endless.end().await.unwrap().acknowledged >= 10);
+        assert_eq!(send_one(&endpoint, 7).await.unwrap(), 200);
+    }
 }

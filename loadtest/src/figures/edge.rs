@@ -16,6 +16,12 @@ const WARM_UP: Duration = Duration::from_secs(2);
 pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> {
     let options = FigureOptions { copies: 1, ..options.clone() };
     let mut roles = Roles::start(&options, Roles::folder()?, Vec::new()).await?;
+    let row = load(&options, &mut roles, out).await;
+    roles.end(out).await?;
+    Ok(vec![row?])
+}
+
+async fn load(options: &FigureOptions, roles: &mut Roles, out: Out<'_>) -> Result<Row> {
     let endpoints = roles.open("edge", VENDORS).await?;
     // Only the edge, the broker and the load share the cores.
     for command in ["process", "serve"] {
@@ -24,9 +30,8 @@ pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> 
     roles.stream(&endpoints, None, WARM_UP, u64::from(u32::MAX)).end().await?;
     let tally = roles.stream(&endpoints, None, options.duration, u64::from(u32::MAX)).end().await?;
     let refused = tally.answered_otherwise + tally.broken;
-    let spooled = spool_of(&mut roles).await?;
+    let spooled = spool_of(roles).await?;
     say(out, &format!("{} acknowledged, {refused} not, {spooled} bytes in the spool", tally.acknowledged))?;
-    roles.end(out).await?;
     ensure!(tally.acknowledged > 0, "nothing was acknowledged");
     let measured = format!(
         "{}/s over {} s, p50 {}, p99 {}, {refused} not acknowledged{}",
@@ -39,7 +44,7 @@ pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> 
     let what = format!(
         "`ingest` before Kafka (one broker, acks=all, which waits for no disk), {CONNECTIONS} connections, closed loop: acknowledged"
     );
-    Ok(vec![Row::new(what, "-", measured)])
+    Ok(Row::new(what, "-", measured))
 }
 
 async fn spool_of(roles: &mut Roles) -> Result<u64> {

@@ -11,16 +11,21 @@ use tokio::time::Instant;
 pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> {
     let options = FigureOptions { copies: 1, ..options.clone() };
     let mut roles = Roles::start(&options, Roles::folder()?, Vec::new()).await?;
+    let rows = one_and_many(&options, &mut roles, out).await;
+    roles.end(out).await?;
+    rows
+}
+
+async fn one_and_many(options: &FigureOptions, roles: &mut Roles, out: Out<'_>) -> Result<Vec<Row>> {
     let alone = roles.open("alone", 1).await?;
     let began = Instant::now();
     let many = roles.open("many", options.vendors).await?;
     settled(&roles.cluster.socket(), SETTLE_LIMIT).await?;
     let opened = began.elapsed();
     say(out, &format!("{} vendors opened in {}", options.vendors, seconds(opened)))?;
-    let one = process(&mut roles, &alone, options.events, 1, out).await?;
-    let all = process(&mut roles, &many, options.events, 1, out).await?;
-    roles.end(out).await?;
-    Ok(rows(&options, &one, &all, &seconds(opened)))
+    let one = process(roles, &alone, options.events, 1, out).await?;
+    let all = process(roles, &many, options.events, 1, out).await?;
+    Ok(rows(options, &one, &all, &seconds(opened)))
 }
 
 fn rows(options: &FigureOptions, one: &Processed, all: &Processed, opened: &str) -> Vec<Row> {

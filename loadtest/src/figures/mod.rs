@@ -74,6 +74,12 @@ impl Row {
     pub fn new(what: impl Into<String>, goal: impl Into<String>, measured: impl Into<String>) -> Row {
         Row { what: what.into(), goal: goal.into(), measured: measured.into() }
     }
+
+    /// As one line; a bar or a line's end inside would make another column or row.
+    fn line(&self) -> String {
+        let cells = [&self.what, &self.goal, &self.measured].map(|cell| cell.replace(['|', '\n'], " "));
+        format!("ROW|{}", cells.join("|"))
+    }
 }
 
 /// Prints what is under way.
@@ -93,7 +99,7 @@ pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<bool> {
         Figure::Growth => growth::measure(options, out).await?,
     };
     for row in &rows {
-        writeln!(out, "ROW|{}|{}|{}", row.what, row.goal, row.measured)?;
+        writeln!(out, "{}", row.line())?;
     }
     out.flush()?;
     Ok(true)
@@ -124,6 +130,11 @@ fn per_second(count: u64, took: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_stays_one_row() {
+        assert_eq!(Row::new("a|b", "-", "c\nd").line(), "ROW|a b|-|c d");
+    }
 
     #[test]
     fn figures_are_written_without_floats() {

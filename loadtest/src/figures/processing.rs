@@ -52,18 +52,23 @@ impl Processed {
 pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> {
     let options = FigureOptions { copies: 1, ..options.clone() };
     let mut roles = Roles::start(&options, Roles::folder()?, Vec::new()).await?;
+    let rows = one_and_two(&options, &mut roles, out).await;
+    roles.end(out).await?;
+    rows
+}
+
+async fn one_and_two(options: &FigureOptions, roles: &mut Roles, out: Out<'_>) -> Result<Vec<Row>> {
     roles.cluster.add("process")?;
     let endpoints = roles.open("process", VENDORS).await?;
     let mut rows = Vec::new();
     for count in [1, 2] {
-        let processed = process(&mut roles, &endpoints, options.events, count, out).await?;
+        let processed = process(roles, &endpoints, options.events, count, out).await?;
         let what = format!(
             "{count} `process`, {} events in the log of {VENDORS} vendors, into Postgres and the warehouse",
             options.events
         );
         rows.push(Row::new(what, "-", processed.words()));
     }
-    roles.end(out).await?;
     Ok(rows)
 }
 

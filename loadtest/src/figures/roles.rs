@@ -158,7 +158,10 @@ impl Roles {
         {
             say(out, &format!("the topics stay: {error:#}"))?;
         }
-        Ok(self.folder.close()?)
+        if let Err(error) = self.folder.close() {
+            say(out, &format!("its folder stays: {error}"))?;
+        }
+        Ok(())
     }
 }
 

@@ -28,8 +28,14 @@ const FIRST_PROBE: u64 = 50_000_000;
 
 /// The row of visibility.
 pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> {
-    let rate = options.rate.unwrap_or(RATE);
     let mut roles = Roles::start(options, Roles::folder()?, Vec::new()).await?;
+    let row = probe_under_load(options, &mut roles, out).await;
+    roles.end(out).await?;
+    Ok(vec![row?])
+}
+
+async fn probe_under_load(options: &FigureOptions, roles: &mut Roles, out: Out<'_>) -> Result<Row> {
+    let rate = options.rate.unwrap_or(RATE);
     let endpoints = roles.open("visible", VENDORS).await?;
     let probe = roles.open("probe", 1).await?.remove(0);
     let api = roles.api("probe-0").await?;
@@ -52,7 +58,6 @@ pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> 
     let mut took: Vec<u32> = sent.iter().zip(&seen).map(|(sent, seen)| micros_between(*sent, *seen)).collect();
     took.sort_unstable();
     say(out, &format!("{} of the load acknowledged at {}/s", tally.acknowledged, tally.rate()))?;
-    roles.end(out).await?;
     let at = |per_thousand: usize| {
         millis(took.get(took.len().saturating_sub(1) * per_thousand / 1000).copied().unwrap_or(0))
     };
@@ -71,7 +76,7 @@ pub async fn measure(options: &FigureOptions, out: Out<'_>) -> Result<Vec<Row>> 
         PROBE_EVERY.as_millis(),
         LOOK_EVERY.as_millis()
     );
-    Ok(vec![Row::new(what, "p95 < 1 s", measured)])
+    Ok(Row::new(what, "p95 < 1 s", measured))
 }
 
 /// When the first, the second ... probe was counted. They are sent one after another to one vendor, so that they become

@@ -2,7 +2,8 @@
 # `make bench`: the figures of docs/MEASURED.md, in order, each with a title; at the end a table whose lines can be
 # pasted there. One step alone: `make bench ARGS=edge`.
 #
-#   scripts/bench.sh [STEP...] [--rounds N] [--round-seconds N] [--seconds N] [--repetitions N]
+#   scripts/bench.sh [STEP...] [--rounds N] [--round-seconds N] [--seconds N] [--repetitions N] [--events N] [--copies N]
+#                    [--rate N] [--outage-seconds N] [--part NAME] [--vendors N] [--millions N]
 #
 #   edge       the webhook edge beside a bare handler            (--rounds 3, --round-seconds 5)
 #   durable    the same with the local log beside a group commit (--rounds 3, --round-seconds 5)
@@ -14,6 +15,18 @@
 #   corpus     how long the recorded events take
 #   build      how to measure a cold build and the tests; measures nothing
 #
+# Roles in processes of their own, on Kafka, Postgres and a warehouse process of this machine, which are started if they
+# do not run; together some 20 minutes:
+#
+#   edge-kafka        `ingest` before Kafka: acknowledged events/s    (four times --round-seconds)
+#   process-postgres  one `process`, then two, on a full log          (--events 50000)
+#   visible-roles     from sent to seen in the JSON API at 1,000/s    (--copies 1 of each role)
+#   drain             how long a backlog takes after an outage of one part: process, postgres, warehouse, kafka; against
+#                     the formula. For the goal: --outage-seconds 900, which takes hours
+#                     (--outage-seconds 60, --events, --copies, --rate: a third of the capacity, --part: all four)
+#   growth            10,000 vendors against one, and 10 million lines against 10,000
+#                     (--vendors 10000, --events, --millions 10)
+#
 # Run it on a machine that does nothing else: a step that finds it busy marks its lines. The server has the first core
 # and the load the second where `taskset` is there. Everything is written below target/ and removed at the end.
 
@@ -21,13 +34,18 @@
 . "$(dirname "$0")/common.sh"
 # shellcheck source=scripts/bench/parts.sh
 . "$ROOT/scripts/bench/parts.sh"
+# shellcheck source=scripts/bench/roles.sh
+. "$ROOT/scripts/bench/roles.sh"
 cd "$ROOT"
 
 ROUNDS=3
 ROUND_SECONDS=5
 THROUGH_SECONDS=300
 REPETITIONS=300
-ALL_STEPS=(edge durable through visible dashboard memory start corpus build)
+# shellcheck disable=SC2034 # for scripts/bench/roles.sh
+EVENTS=50000 COPIES=1 RATE="" OUTAGE_SECONDS=60 PART="" VENDORS=10000 MILLIONS=10
+ALL_STEPS=(edge durable through visible dashboard memory start corpus build
+    edge-kafka process-postgres visible-roles drain growth)
 STEPS=()
 
 while [ $# -gt 0 ]; do
@@ -36,6 +54,13 @@ while [ $# -gt 0 ]; do
         --round-seconds) ROUND_SECONDS=$2 && shift ;;
         --seconds) THROUGH_SECONDS=$2 && shift ;;
         --repetitions) REPETITIONS=$2 && shift ;;
+        --events) EVENTS=$2 && shift ;;
+        --copies) COPIES=$2 && shift ;;
+        --rate) RATE=$2 && shift ;;
+        --outage-seconds) OUTAGE_SECONDS=$2 && shift ;;
+        --part) PART=$2 && shift ;;
+        --vendors) VENDORS=$2 && shift ;;
+        --millions) MILLIONS=$2 && shift ;;
         -*) give_up "there is no option '$1': see the head of scripts/bench.sh" ;;
         *)
             [[ " ${ALL_STEPS[*]} " == *" $1 "* ]] || give_up "there is no step '$1': ${ALL_STEPS[*]}"
@@ -207,7 +232,7 @@ for step in "${STEPS[@]}"; do
     title "$step"
     look_whether_busy "before"
     first_row=${#ROWS[@]}
-    "$step"
+    "${step//-/_}"
     # Somebody else may have begun meanwhile.
     if [ -z "$MARK" ]; then
         look_whether_busy "after"

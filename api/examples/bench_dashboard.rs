@@ -13,15 +13,15 @@
 
 #[path = "bench_dashboard/data.rs"]
 mod data;
+#[path = "bench_dashboard/page.rs"]
+mod page;
 
 use api::ledger::{Ledger, SharedLedger};
 use api::model::{DateRange, Watermark};
-use api::services::buckets::grouping_for;
 use api::services::ranges::LocalRange;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
 use data::{DAYS, GENERATION, NOW};
 use domain::ids::VendorId;
-use jiff::ToSpan;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +32,8 @@ use store::fold_store::SqliteFoldStore;
 use store::local_log::LocalLog;
 use store::scope::TenantScope;
 use store::secrets::{MasterKeys, system_random};
-use store::warehouse::queries::{Grouping, LedgerSummary, PurchaseOutcomes, PurchasesPage};
-use store::warehouse::{ScopeFilter, ScopedQuery, Sql, TimeRange, Warehouse, WarehouseConfig};
+use store::warehouse::queries::LedgerSummary;
+use store::warehouse::{ScopeFilter, ScopedQuery, Sql, TimeRange, Warehouse};
 
 const WARM_UP: usize = 20;
 const FEWEST: usize = 200;
@@ -95,40 +95,13 @@ struct Bench {
     range: DateRange,
 }
 
-async fn start_engine(folder: &Path) -> (engine::Engine, Warehouse) {
-    let library = engine::find_library(Path::new(".cache/engine")).unwrap_or_else(|error| panic!("{error}"));
-    let config = engine::EngineConfig {
-        library,
-        data_dir: folder.join("warehouse"),
-        database: "affilitrack".to_owned(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        max_memory_bytes: 512 << 20,
-        mark_cache_bytes: 64 << 20,
-        connections: 4,
-        max_waiting: 512,
-        query_timeout: Duration::from_secs(30),
-        key: "a key of this measurement".to_owned(),
-    };
-    let engine = engine::Engine::start(config).await.unwrap();
-    let warehouse = Warehouse::new(WarehouseConfig {
-        url: engine.url().to_owned(),
-        user: "default".to_owned(),
-        key: engine.key().to_owned(),
-        database: engine.database().to_owned(),
-        query_timeout: Duration::from_secs(30),
-        insert_timeout: Duration::from_secs(60),
-    });
-    warehouse.migrate().await.unwrap();
-    (engine, warehouse)
-}
-
 async fn build(folder: &Path, warehouse: Warehouse) -> Bench {
     let clock: Clock = Arc::new(|| NOW);
     let keys = MasterKeys::from_bytes(&[[7; 32]]);
     let control = Arc::new(SqliteControlStore::open(&folder.join("control.db"), keys, system_random()).unwrap());
     let scope = data::open_vendor(&control).await;
     let fold = Arc::new(SqliteFoldStore::open(&folder.join("fold.db")).unwrap());
-    let end = data::fill(&warehouse, fold.as_ref(), &control, &scope).await;
+    let end = data::fill(&warehouse, fold.as_ref(), &control, &scope, data::OTHER_VENDORS).await;
     let log = Arc::new(LocalLog::open(&folder.join("log.db")).unwrap());
     let moving = Arc::new(Moving(AtomicU64::new(end)));
     let catalogue = Arc::new(ControlNames::new(control.clone(), clock.clone()));
@@ -151,9 +124,7 @@ async fn build(folder: &Path, warehouse: Warehouse) -> Bench {
         watermarks: moving.clone(),
         clock,
     });
-    let to = jiff::Timestamp::from_millisecond(NOW.0).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let range = DateRange { from: to - (DAYS - 1).days(), to, time_zone: "Europe/Berlin".to_owned() };
-    Bench { warehouse, cache, moving, reports, scope, range }
+    Bench { warehouse, cache, moving, reports, scope, range: page::range() }
 }
 
 impl Bench {
@@ -186,25 +157,7 @@ impl Bench {
 
     /// The page's four queries as they are, without anything around them: all at once, or one.
     async fn queries(&self, only: Option<usize>) {
-        let position = self.position();
-        let local = LocalRange::new(&self.range).unwrap();
-        let groupings = vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, local.natural_bucket())];
-        let now = LedgerSummary { range: Some(local.moments), groupings };
-        let before = LedgerSummary { range: Some(local.preceding().unwrap()), groupings: vec![Grouping::Everything] };
-        let feed = PurchasesPage { limit: 20, ..PurchasesPage::default() };
-        let is_wanted = |place: usize| only.is_none_or(|wanted| wanted == place);
-        tokio::join!(
-            self.read(is_wanted(0), &position, &now),
-            self.read(is_wanted(1), &position, &before),
-            self.read(is_wanted(2), &position, &feed),
-            self.read(is_wanted(3), &position, &PurchaseOutcomes),
-        );
-    }
-
-    async fn read<Q: ScopedQuery>(&self, is_wanted: bool, position: &store::warehouse::Watermark, query: &Q) {
-        if is_wanted {
-            self.warehouse.read(&self.scope, position, query).await.unwrap();
-        }
+        page::queries(&self.warehouse, &self.scope, &self.position(), &self.range, only).await;
     }
 
     async fn once(&self, way: usize) -> Duration {
@@ -240,7 +193,8 @@ const WAYS: [&str; 8] = [
 async fn main() {
     let repetitions = std::env::args().nth(1).map_or(300, |text| text.parse().unwrap()).max(FEWEST);
     let folder = tempfile::tempdir_in("target").unwrap();
-    let (engine, warehouse) = start_engine(folder.path()).await;
+    let engine = page::start_engine(folder.path()).await;
+    let warehouse = page::warehouse(&engine, engine.database()).await;
     let started = Instant::now();
     let bench = build(folder.path(), warehouse).await;
     println!("{} in {} ms", data::SUMMARY, started.elapsed().as_millis());

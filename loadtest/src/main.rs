@@ -4,11 +4,14 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use loadtest::as_one::AsOneOptions;
 use loadtest::chaos::{ChaosOptions, chaos};
+use loadtest::figures::outage::Part;
+use loadtest::figures::{Figure, FigureOptions};
 use loadtest::kill::{KillOptions, kill_test};
 use loadtest::kill_points::{PointOptions, kill_at_points};
 use loadtest::reconcile::{ReconcileOptions, reconcile};
 use loadtest::sender::SendOptions;
-use loadtest::throughput::{Endpoint, ThroughputOptions, measure};
+use loadtest::stream::Endpoint;
+use loadtest::throughput::{ThroughputOptions, measure};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +50,8 @@ enum Mode {
     },
     /// Breaks one thing at a time under processes of each role and compares every figure.
     Chaos(Chaos),
+    /// Figures of roles in processes of their own, as rows for docs/MEASURED.md.
+    Figures(Figures),
     /// A bare handler that reads the same body, as the yardstick for `throughput`.
     Bare {
         /// Port on 127.0.0.1.
@@ -160,6 +165,39 @@ struct Chaos {
     kafka_libs: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct Figures {
+    /// Which.
+    figure: Figure,
+    /// The product's binary.
+    #[arg(long, default_value = "target/release/affilitrack")]
+    binary: PathBuf,
+    /// Jars of the broker.
+    #[arg(long, default_value = ".cache/services/kafka/libs")]
+    kafka_libs: PathBuf,
+    /// Processes of each role.
+    #[arg(long, default_value_t = 1)]
+    copies: usize,
+    /// Seconds of a load.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Events that wait in the log.
+    #[arg(long, default_value_t = 50_000)]
+    events: u64,
+    /// Events per second.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Seconds of an outage.
+    #[arg(long, default_value_t = 60)]
+    outage_seconds: u64,
+    /// Only this part is taken away.
+    #[arg(long)]
+    only: Option<Part>,
+    /// Many vendors.
+    #[arg(long, default_value_t = 10_000)]
+    vendors: usize,
+}
+
 /// Deliveries at each named point.
 const DELIVERIES_PER_POINT: usize = 200;
 
@@ -218,6 +256,7 @@ async fn run(mode: Mode, out: &mut (dyn Write + Send)) -> Result<bool> {
             loadtest::as_one::run(&AsOneOptions { binary, data_dir, port, demo }, out).await
         }
         Mode::Chaos(options) => chaos(&chaos_options(options), out).await,
+        Mode::Figures(options) => loadtest::figures::measure(&figure_options(options), out).await,
         Mode::Bare { port, seconds } => {
             loadtest::bare::serve(port, Duration::from_secs(seconds), out).await?;
             Ok(true)
@@ -274,6 +313,21 @@ fn chaos_options(options: Chaos) -> ChaosOptions {
         full: options.full,
         small: options.small,
         kafka_libs: options.kafka_libs,
+    }
+}
+
+fn figure_options(options: Figures) -> FigureOptions {
+    FigureOptions {
+        figure: options.figure,
+        binary: options.binary,
+        kafka_libs: options.kafka_libs,
+        copies: options.copies,
+        duration: Duration::from_secs(options.seconds),
+        events: options.events,
+        rate: options.rate,
+        outage: Duration::from_secs(options.outage_seconds),
+        only: options.only,
+        vendors: options.vendors,
     }
 }
 

@@ -280,8 +280,14 @@ async fn roles_in_processes_of_their_own_add_to_one_trace() {
     let folder = tempfile::tempdir().unwrap();
     let told = backend.environment().map(|(name, value)| (name.to_owned(), value.to_owned()));
     let environment = services().into_iter().chain(told).collect();
-    let options =
-        ClusterOptions { binary: binary(), folder: folder.path().to_owned(), port: 0, copies: 1, environment };
+    let options = ClusterOptions {
+        binary: binary(),
+        folder: folder.path().to_owned(),
+        port: 0,
+        copies: 1,
+        environment,
+        from: None,
+    };
     let cluster = Cluster::start(&options).await.unwrap();
     let connect =
         json!({"vendor": "acme", "provider": "stripe", "secret": SECRET, "complete_history": true, "mode": "test"});

@@ -27,7 +27,8 @@ pub const GENERATION: u16 = 1;
 const SLUG: &str = "bench";
 const DAY_MS: i64 = 86_400_000;
 const PURCHASES: u64 = 8_000;
-const OTHER_VENDORS: u64 = 200;
+/// Vendors beside it on the dashboard's measurement.
+pub const OTHER_VENDORS: u64 = 200;
 const OTHER_SALES: u64 = 500;
 const AFFILIATES: usize = 20;
 /// Lines of one insert, about: what the sink sends under steady load.
@@ -61,6 +62,7 @@ pub async fn fill(
     fold: &SqliteFoldStore,
     control: &SqliteControlStore,
     scope: &TenantScope,
+    other_vendors: u64,
 ) -> u64 {
     let codes = control.codes(scope).await.unwrap();
     let codes: Vec<(AffiliateId, CodeId)> =
@@ -71,7 +73,7 @@ pub async fn fill(
         book_purchase(&mut booked, scope.vendor(), number, &codes);
     }
     assert_eq!(booked.iter().map(|one| one.lines.len()).sum::<usize>(), 10_000);
-    for vendor in 0..OTHER_VENDORS {
+    for vendor in 0..other_vendors {
         for number in 0..OTHER_SALES {
             let at = moment(number * 7 + vendor, OTHER_SALES * 8);
             let sale = Sale { vendor: VendorId(1_000 + vendor), number, at, owner: (AffiliateId(1), CodeId(1)) };

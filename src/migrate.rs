@@ -37,7 +37,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     .context("Postgres")?;
     raise_sequences(&control_without_secrets(control).await?, Arc::new(fold)).await?;
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
-    let warehouse = outside::warehouse(&config, STATEMENT_LIMIT);
+    let warehouse = outside::warehouse(&config, STATEMENT_LIMIT)?;
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");
     Ok(())

@@ -10,6 +10,7 @@ pub mod live;
 pub mod membership;
 mod producer;
 mod reader;
+mod security;
 mod settings;
 pub mod spool;
 mod topics;
@@ -17,12 +18,17 @@ mod topics;
 #[cfg(test)]
 mod mock_tests;
 #[cfg(test)]
+mod secured_broker;
+#[cfg(test)]
+mod secured_tests;
+#[cfg(test)]
 mod spool_tests;
 #[cfg(test)]
 pub(crate) mod test_broker;
 #[cfg(test)]
 mod tests;
 
+pub use security::{ClientCertificate, KafkaMechanism, KafkaSecurity, KafkaTls, KafkaUser};
 pub use settings::KafkaSettings;
 pub use topics::{TopicError, check, migrate};
 
@@ -135,9 +141,10 @@ impl EventLog for KafkaLog {
         let send = self.sender.send(record.partition, &key, &record.bytes);
         let offset = tokio::select! {
             sent = send => sent?,
-            () = self.is_hopeless() => return Err(LogError::Unavailable(
-                "Kafka is away; whether the record is stored is unknown".to_owned(),
-            )),
+            () = self.is_hopeless() => {
+                let why = self.health.refusal().unwrap_or_else(|| "Kafka is away".to_owned());
+                return Err(LogError::Unavailable(format!("{why}; whether the record is stored is unknown")));
+            }
         };
         self.note_end(record.partition, offset);
         Ok(Appended::Log(offset))

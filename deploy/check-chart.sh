@@ -28,7 +28,7 @@ for values in least everything; do
 done
 # Values that must be refused by the schema of values, one at a time.
 for wrong in publicUrl= existingSecret= kafka.brokers= kafka.brokers=no-port warehouse.url= 'trustedProxies={0.0.0.0/0}' \
-    ingress.enabled=true ingest.replicas=0 settings.EDGE_MAX_BODY_BYTES=1 misspelt=1; do
+    ingress.enabled=true ingest.replicas=0 kafka.securityProtocol=tls postgres.tls=verify settings.EDGE_MAX_BODY_BYTES=1 misspelt=1; do
     if helm template track "$CHART" --kube-version 1.29.0 --values "$CHART/ci/least.yaml" --set "$wrong" >/dev/null 2>"$folder/said" \
         || ! grep -q "values don't meet the specifications of the schema" "$folder/said"; then
         echo "$CHART: its schema of values does not refuse $wrong" >&2

@@ -31,6 +31,10 @@ system_packages() {
     has git || missing+=(git)
     has curl || missing+=(curl)
     has mold || missing+=(mold)
+    # Kafka's client library is built here and links OpenSSL of the system.
+    if ! has pkg-config || ! pkg-config --exists openssl; then
+        missing+=(pkg-config libssl-dev)
+    fi
     has node || missing+=(nodejs)
     has npm || missing+=(npm)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)

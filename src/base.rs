@@ -199,6 +199,10 @@ async fn open_log(
         Err(error @ TopicError::Unreachable { .. }) if role.takes_deliveries() => {
             tracing::warn!(error = %error, "starting without Kafka: {error}");
         }
+        // The other roles end here. An edge goes on: what it answered with an error might never come again.
+        Err(error @ TopicError::Refused { .. }) if role.takes_deliveries() => {
+            tracing::error!(error = %error, "starting without Kafka: {error}");
+        }
         checked => checked?,
     }
     let kafka = Arc::new(KafkaLog::open(settings)?);

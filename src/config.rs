@@ -2,16 +2,20 @@
 //!
 //! `config.default.toml` is the manual and is embedded in the binary. A setting is read in this order,
 //! the last one wins: built-in default, file, `AFFILITRACK_SECTION_KEY`, the short names (`DATA_DIR`,
-//! `PORT`, `AFFILITRACK_DEMO`), command line. Everything that is wrong is reported at once.
+//! `PORT`, `AFFILITRACK_DEMO`), command line. A secret may stand in a file of its own that a variable
+//! with `_FILE` at its end names. Everything that is wrong is reported at once.
 
 mod layers;
 mod problems;
+mod protection;
 mod secret;
+mod secret_files;
 mod sections;
 mod text;
 mod validate;
 
 pub use problems::{Problem, Problems};
+pub use protection::{KafkaProtocol, PostgresTls, SaslMechanism};
 pub use secret::Secret;
 pub use sections::{
     Api, Data, Demo, Edge, Kafka, Log, LogFormat, Postgres, Processor, Server, Telemetry, Warehouse, Web,

@@ -122,7 +122,7 @@ async fn open_fold(config: &Config, role: Role, folder: &DataFolder) -> anyhow::
 /// The warehouse as configured: the engine of this process, or one at an address.
 pub async fn open_warehouse(config: &Config, folder: &DataFolder) -> anyhow::Result<(Option<Engine>, Warehouse)> {
     if !config.warehouse.embedded {
-        return Ok((None, outside::warehouse(config, INSERT_TIMEOUT)));
+        return Ok((None, outside::warehouse(config, INSERT_TIMEOUT)?));
     }
     let started = embedded_engine::start(config, folder, embedded_engine::own_use()?).await?;
     let target = WarehouseConfig {

@@ -63,7 +63,7 @@ async fn migrate(config: &Config) -> anyhow::Result<Migrated> {
     .await
     .context("Postgres")?;
     println!("Postgres: schemas {0}_control and {0}_fold are up to date", config.postgres.schema);
-    let warehouse = outside::warehouse(config, STATEMENT_LIMIT);
+    let warehouse = outside::warehouse(config, STATEMENT_LIMIT)?;
     let version = warehouse.migrate().await.context("the warehouse's tables could not be made")?;
     println!("Warehouse: tables are up to date (version {version})");
     Ok(Migrated { kafka, control, fold: Arc::new(fold), warehouse })

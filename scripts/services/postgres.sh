@@ -6,6 +6,9 @@
 #   scripts/services/postgres.sh status  says whether it runs, also by its exit code
 #   scripts/services/postgres.sh stop    stops exactly this one; the data stay
 #
+# It takes plain connections and encrypted ones: ca.pem beside the URL signed its certificate, which is for the name
+# localhost and no other.
+#
 # Starting a second time only prints the URL. Delete .cache/services/postgres to begin anew (stop it first).
 
 # shellcheck source=scripts/common.sh
@@ -16,6 +19,7 @@ mkdir -p "$CACHE/services"
 PLACE="$(readlink -f "$CACHE/services")/postgres"
 PORT_FILE="$PLACE/port"
 URL_FILE="$PLACE/url"
+CA_FILE="$PLACE/ca.pem"
 LOG_FILE="$PLACE/start.log"
 NAME=affilitrack
 # The server makes its socket in the data folder; where the path is too long for that, there is none.
@@ -45,6 +49,7 @@ install_server() {
     if [ -z "$(server_tool initdb)" ] || ! has psql; then
         install_packages postgresql
     fi
+    has openssl || install_packages openssl
     [ "$(id -u)" != 0 ] || id postgres >/dev/null 2>&1 || give_up "there is no user 'postgres' to run the server as"
     # The package may have started a server of its own; it is not ours, so it is left alone.
 }
@@ -104,11 +109,43 @@ make_cluster() {
     rm -f "$password_file"
 }
 
+# An authority that signs one certificate, and is forgotten.
+make_certificate() {
+    local data=$1 folder owner=()
+    folder=$(mktemp -d)
+    cat >"$folder/sections" <<'SECTIONS'
+[req]
+distinguished_name=none
+[none]
+[authority]
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign
+subjectKeyIdentifier=hash
+[server]
+basicConstraints=critical,CA:FALSE
+subjectAltName=DNS:localhost
+SECTIONS
+    (
+        cd "$folder"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -config sections \
+            -extensions authority -subj '/CN=affilitrack test authority' -keyout ca.key -out ca.pem
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -config sections \
+            -extensions server -subj '/CN=localhost' -CA ca.pem -CAkey ca.key -keyout server.key -out server.crt
+    ) >"$LOG_FILE" 2>&1 || give_up "the certificate could not be made, see $LOG_FILE"
+    [ "$(id -u)" != 0 ] || owner=(-o postgres -g postgres)
+    install "${owner[@]}" -m 600 "$folder/server.key" "$folder/server.crt" "$data/"
+    install -m 644 "$folder/ca.pem" "$CA_FILE"
+    rm -rf "$folder"
+}
+
 run_server() {
     local data=$1 socket=$1
+    if [ ! -s "$CA_FILE" ] || ! as_server test -s "$data/server.key"; then
+        make_certificate "$data"
+    fi
     [ ${#data} -le $LONGEST_SOCKET_FOLDER ] || socket=
     as_server "$(server_tool pg_ctl)" start --pgdata="$data" --log="$data/server.log" --timeout=$WAIT_SECONDS --wait --silent \
-        -o "-p $(<"$PORT_FILE") -c listen_addresses=127.0.0.1 -c unix_socket_directories='$socket' -c fsync=on -c max_connections=$CONNECTIONS" \
+        -o "-p $(<"$PORT_FILE") -c listen_addresses=127.0.0.1 -c unix_socket_directories='$socket' -c fsync=on -c ssl=on -c max_connections=$CONNECTIONS" \
         >"$LOG_FILE" 2>&1 </dev/null || give_up "Postgres did not start, see $LOG_FILE and $data/server.log"
 }
 

@@ -13,6 +13,8 @@ for (const line of readFileSync("config.default.toml", "utf8").split("\n")) {
     section = line.match(/^\[(\w+)\]/)?.[1] ?? section;
     const key = line.match(/^(\w+) = /)?.[1];
     if (key) known.add(`AFFILITRACK_${section}_${key}`.toUpperCase());
+    // Secrets may stand alone in a file.
+    if (key === "password" || (section === "postgres" && key === "url")) known.add(`AFFILITRACK_${section}_${key}_FILE`.toUpperCase());
 }
 
 // What our pods must have besides what Kubernetes' own schemas say.

@@ -4,6 +4,7 @@
 //! hiding the next.
 
 use super::problems::{Problems, nearest};
+use super::secret_files;
 use super::{Config, RESERVED_VARIABLES, TEST_VARIABLE_PREFIX, USUAL_FILE};
 use std::path::Path;
 use toml::{Table, Value};
@@ -70,6 +71,13 @@ impl Layers {
         let names = self.variable_names();
         let mut short_names = Vec::new();
         for (name, text) in variables {
+            if let Some(direct) = name.strip_suffix(secret_files::ENDING)
+                && let Some(secret) =
+                    names.iter().find(|(known, section, key)| known == direct && is_secret(section, key))
+            {
+                self.add_secret_file(name, text, secret, variables);
+                continue;
+            }
             match name.as_str() {
                 "DATA_DIR" | "PORT" | "AFFILITRACK_DEMO" => short_names.push((name.as_str(), text)),
                 _ => self.add_variable(name, text, &names),
@@ -98,6 +106,24 @@ impl Layers {
             |meant| format!("did you mean {meant}?"),
         );
         self.problems.add(name, name, format!("there is no such setting; {hint}"));
+    }
+
+    /// A secret that stands alone in a file.
+    fn add_secret_file(
+        &mut self,
+        name: &str,
+        file: &str,
+        (direct, section, key): &(String, String, String),
+        variables: &[(String, String)],
+    ) {
+        if variables.iter().any(|(other, _)| other == direct) {
+            let message = format!("is set as well as {direct}: take one of them away");
+            return self.problems.add(name, name, message);
+        }
+        match secret_files::read(Path::new(file)) {
+            Ok(secret) => self.set_text(section, key, &secret, name),
+            Err(message) => self.problems.add(name, name, message),
+        }
     }
 
     /// The command line.
@@ -150,7 +176,7 @@ impl Layers {
             return self.unknown_key(section, key, place);
         };
         if !value.same_type(default) {
-            let got = if is_secret(key) { "something else".to_owned() } else { describe(&value) };
+            let got = if is_secret(section, key) { "something else".to_owned() } else { describe(&value) };
             let expected = kind(default);
             return self.wrong_kind(section, key, expected, &got, place);
         }
@@ -214,8 +240,8 @@ impl Layers {
     }
 }
 
-fn is_secret(key: &str) -> bool {
-    key == "password"
+fn is_secret(section: &str, key: &str) -> bool {
+    key == "password" || (section, key) == ("postgres", "url")
 }
 
 /// Reads a variable's text as the kind that the setting has.

@@ -1,6 +1,7 @@
 //! The sections and their defaults. What each setting means stands in `config.default.toml`; a test
 //! keeps both equal.
 
+use super::protection::{KafkaProtocol, PostgresTls, SaslMechanism};
 use super::secret::Secret;
 use super::text;
 use ipnet::IpNet;
@@ -149,6 +150,8 @@ pub struct Warehouse {
     /// The server's address, only when not embedded.
     #[serde(with = "text::optional_url")]
     pub url: Option<Url>,
+    /// PEM file of the authorities that are believed with https; empty = those of the system.
+    pub tls_ca_file: String,
     /// The server's user.
     pub user: String,
     /// The server's password.
@@ -171,6 +174,7 @@ impl Default for Warehouse {
             embedded: true,
             library: String::new(),
             url: None,
+            tls_ca_file: String::new(),
             user: "default".to_owned(),
             password: Secret::default(),
             database: "affilitrack".to_owned(),
@@ -182,12 +186,33 @@ impl Default for Warehouse {
     }
 }
 
+impl Warehouse {
+    /// Whether it is a server that is reached by https.
+    pub fn is_encrypted(&self) -> bool {
+        !self.embedded && self.url.as_ref().is_some_and(|url| url.scheme() == "https")
+    }
+}
+
 /// Apache Kafka as the event log, for roles in processes of their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
     /// Brokers to begin with, `host:port` with commas; empty = the log in the data folder.
     pub brokers: String,
+    /// Whether connections are encrypted, and whether a user signs in.
+    pub security_protocol: KafkaProtocol,
+    /// How the user signs in.
+    pub sasl_mechanism: SaslMechanism,
+    /// The user; empty = nobody signs in.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+    /// PEM file of the authorities that are believed; empty = those of the system.
+    pub tls_ca_file: String,
+    /// PEM file of the certificate that we show; empty = none.
+    pub tls_certificate_file: String,
+    /// PEM file of that certificate's key.
+    pub tls_key_file: String,
     /// Topic of the event log.
     pub topic: String,
     /// Topic of the live signal.
@@ -208,6 +233,13 @@ impl Default for Kafka {
     fn default() -> Kafka {
         Kafka {
             brokers: String::new(),
+            security_protocol: KafkaProtocol::default(),
+            sasl_mechanism: SaslMechanism::default(),
+            user: String::new(),
+            password: Secret::default(),
+            tls_ca_file: String::new(),
+            tls_certificate_file: String::new(),
+            tls_key_file: String::new(),
             topic: "at.events.v1".to_owned(),
             live_topic: "at.live.v1".to_owned(),
             group: "affilitrack".to_owned(),
@@ -225,6 +257,10 @@ impl Default for Kafka {
 pub struct Postgres {
     /// `postgresql://user:password@host:port/database`; empty = SQLite files in the data folder.
     pub url: Secret,
+    /// How connections are protected.
+    pub tls: PostgresTls,
+    /// PEM file of the authorities that are believed; empty = those of the system.
+    pub tls_ca_file: String,
     /// Beginning of the names of its schemas: `at` makes `at_control` and `at_fold`.
     pub schema: String,
     /// Connections of one process at most.
@@ -239,6 +275,8 @@ impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
             url: Secret::default(),
+            tls: PostgresTls::default(),
+            tls_ca_file: String::new(),
             schema: "at".to_owned(),
             connections: 8,
             statement_timeout_s: 30,

@@ -240,3 +240,141 @@ fn suggestions_are_near_or_none() {
     assert_eq!(problems::nearest("liste", ["listen", "public_url"].into_iter()), Some("listen"));
     assert_eq!(problems::nearest("completely_different", ["listen"].into_iter()), None);
 }
+
+/// A folder with a file of each kind that settings may name; `nothing.pem` holds neither.
+fn certificate_files() -> (tempfile::TempDir, impl Fn(&str) -> String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=ca",
+        ])
+        .args(["-keyout", "a.key", "-out", "ca.pem"])
+        .current_dir(folder.path())
+        .output()
+        .expect("these tests need the command openssl: run: bash scripts/setup.sh test");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::fs::write(folder.path().join("nothing.pem"), "hunter2\n").expect("written");
+    let path = folder.path().to_owned();
+    (folder, move |name: &str| path.join(name).display().to_string())
+}
+
+#[test]
+fn protected_connections_are_understood() {
+    let (_folder, file) = certificate_files();
+    let text = format!(
+        "[kafka]\nsecurity_protocol = \"sasl_ssl\"\nsasl_mechanism = \"SCRAM-SHA-512\"\nuser = \"me\"\ntls_ca_file = {0:?}\n\
+         tls_certificate_file = {0:?}\ntls_key_file = {1:?}\n[postgres]\nurl = \"postgres://me@h/db?sslmode=require\"\n\
+         tls = \"verify-full\"\ntls_ca_file = {0:?}\n[warehouse]\nembedded = false\nurl = \"https://h:8443\"\npassword = \"x\"\ntls_ca_file = {0:?}\n",
+        file("ca.pem"),
+        file("a.key"),
+    );
+    let config = load(&text, &[("AFFILITRACK_KAFKA_PASSWORD_FILE", &file("nothing.pem"))]).expect("right");
+    assert_eq!(config.kafka.password.expose(), "hunter2");
+    assert_eq!(config.kafka.security_protocol, KafkaProtocol::SaslSsl);
+    assert_eq!(config.postgres.tls, PostgresTls::VerifyFull);
+    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+    assert!(!format!("{config:?}{}", config.to_toml()).contains("hunter2"));
+    let loud = load(
+        "[kafka]\nsecurity_protocol = \"SASL_SSL\"\nsasl_mechanism = \"PLAIN\"\nuser = \"a\"\npassword = \"b\"\n",
+        &[],
+    );
+    assert_eq!(loud.expect("as brokers write it").kafka.security_protocol, KafkaProtocol::SaslSsl);
+}
+
+#[test]
+fn everything_that_is_wrong_with_protected_connections_is_said_at_once() {
+    let (_folder, file) = certificate_files();
+    let text = format!(
+        "[kafka]\nsecurity_protocol = \"sasl_ssl\"\nuser = \"me\"\ntls_ca_file = \"/nowhere/ca.pem\"\ntls_certificate_file = {:?}\n\
+         [postgres]\nurl = \"postgres://me:hunter2@h/db?sslmode=disable\"\ntls = \"verify-ca\"\n\
+         [warehouse]\nembedded = false\nurl = \"https://me:hunter2@h:8443\"\ntls_ca_file = {:?}\n",
+        file("ca.pem"),
+        file("nothing.pem"),
+    );
+    let found = problems(&text, &[]);
+    let expected = [
+        ("kafka.sasl_mechanism", "must be set"),
+        ("kafka.password", "AFFILITRACK_KAFKA_PASSWORD"),
+        ("kafka.tls_ca_file", "/nowhere/ca.pem cannot be read"),
+        ("kafka.tls_key_file", "belong together"),
+        ("postgres.tls", "contradicts sslmode=disable"),
+        ("postgres.tls_ca_file", "must be set with"),
+        ("warehouse.url", "warehouse.user and warehouse.password"),
+        ("warehouse.tls_ca_file", "holds no CERTIFICATE"),
+    ];
+    for (about, part) in expected {
+        let is_said = |problem: &String| problem.starts_with(&format!("{about}: ")) && problem.contains(part);
+        assert!(found.iter().any(is_said), "missing: {about}: {part}\nin {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    assert!(!found.concat().contains("hunter2"), "{found:#?}");
+}
+
+#[test]
+fn what_would_not_be_used_is_a_mistake() {
+    let (_folder, file) = certificate_files();
+    let ca = file("ca.pem");
+    let environment = |name: &'static str, text: &str| (name, text.to_owned());
+    for (about, (name, text)) in [
+        ("kafka.user", environment("AFFILITRACK_KAFKA_USER", "me")),
+        ("kafka.password", environment("AFFILITRACK_KAFKA_PASSWORD", "x")),
+        ("kafka.sasl_mechanism", environment("AFFILITRACK_KAFKA_SASL_MECHANISM", "PLAIN")),
+        ("kafka.tls_ca_file", environment("AFFILITRACK_KAFKA_TLS_CA_FILE", &ca)),
+        ("postgres.tls_ca_file", environment("AFFILITRACK_POSTGRES_TLS_CA_FILE", &ca)),
+        ("warehouse.tls_ca_file", environment("AFFILITRACK_WAREHOUSE_TLS_CA_FILE", &ca)),
+    ] {
+        assert_one_problem("", &[(name, &text)], about, "would not be used");
+    }
+}
+
+#[test]
+fn the_url_of_postgres_and_its_setting_must_agree() {
+    let with = |mode: &str, tls: &str| format!("[postgres]\nurl = \"postgres://me@h/db{mode}\"\ntls = \"{tls}\"\n");
+    assert_one_problem(&with("?sslmode=require", "off"), &[], "postgres.tls", "sslmode=require");
+    assert_one_problem(&with("?sslmode=disable", "require"), &[], "postgres.tls", "sslmode=disable");
+    assert_one_problem(&with("?sslmode=verify-full", "url"), &[], "postgres.url", "set postgres.tls");
+    assert_one_problem(&with("?sslrootcert=/a.pem", "verify-full"), &[], "postgres.url", "postgres.tls_ca_file");
+    assert_one_problem(&with("", "verify"), &[], "postgres.tls", "verify-full");
+    for (mode, tls) in [("?sslmode=require", "verify-full"), ("?sslmode=prefer", "off"), ("", "url"), ("", "off")] {
+        assert!(load(&with(mode, tls), &[]).expect("right").warnings().is_empty(), "{mode} {tls}");
+    }
+    for (mode, tls) in [("?sslmode=require", "url"), ("", "require")] {
+        let warnings = load(&with(mode, tls), &[]).expect("allowed").warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("whoever answers is believed"), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_file_is_read_once_and_never_repeated() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("url");
+    std::fs::write(&path, "postgres://me:hunter2@h/db\n").expect("written");
+    let file = path.to_str().expect("a name in UTF-8");
+    let config = load("", &[("AFFILITRACK_POSTGRES_URL_FILE", file)]).expect("right");
+    assert_eq!(config.postgres.url.expose(), "postgres://me:hunter2@h/db");
+    let both = [("AFFILITRACK_POSTGRES_URL_FILE", file), ("AFFILITRACK_POSTGRES_URL", "postgres://other@h/db")];
+    assert_one_problem("", &both, "AFFILITRACK_POSTGRES_URL_FILE", "as well as AFFILITRACK_POSTGRES_URL");
+    assert_one_problem(
+        "",
+        &[("AFFILITRACK_KAFKA_PASSWORD_FILE", "/nowhere")],
+        "AFFILITRACK_KAFKA_PASSWORD_FILE",
+        "/nowhere",
+    );
+    // Only secrets may stand alone in a file.
+    assert_one_problem(
+        "",
+        &[("AFFILITRACK_KAFKA_TOPIC_FILE", file)],
+        "AFFILITRACK_KAFKA_TOPIC_FILE",
+        "no such setting",
+    );
+    std::fs::write(&path, "\n").expect("written");
+    assert_one_problem("", &[("AFFILITRACK_POSTGRES_URL_FILE", file)], "AFFILITRACK_POSTGRES_URL_FILE", "nothing else");
+}

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::problems::Problems;
+use super::protection;
 use url::Url;
 
 /// Notes everything that cannot work.
@@ -12,6 +13,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
     check_warehouse(config, problems);
     check_kafka(config, problems);
     check_postgres(config, problems);
+    protection::check(config, problems);
     check_telemetry(config, problems);
     check_traces(config, problems);
 }
@@ -308,5 +310,6 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if !config.warehouse.embedded && config.warehouse.password.is_empty() {
         warnings.push("warehouse.password is empty: the warehouse server accepts everybody who reaches it".to_owned());
     }
+    warnings.extend(protection::warnings(config));
     warnings
 }

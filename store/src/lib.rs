@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod scope;
 pub mod secrets;
 pub mod sqlite;
+pub mod tls;
 pub mod warehouse;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What the client library tells us: its log lines, the state of the broker, delivery reports.
 
+use super::security;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// What is known of the broker, shared by the producers of one log.
@@ -18,6 +19,10 @@ use tokio::time::Instant;
 pub(super) struct Health {
     away: AtomicBool,
     rebuilds: AtomicU64,
+    /// Why the brokers do not let us in, until they store something.
+    refusal: watch::Sender<Option<String>>,
+    /// What the client library said last of a broker.
+    last_said: Mutex<Option<String>>,
     next_id: AtomicU64,
     /// When each record that is not yet reported was handed over, in that order.
     in_flight: Mutex<BTreeMap<u64, Instant>>,
@@ -42,6 +47,36 @@ impl Health {
 
     pub(super) fn count_rebuild(&self) {
         self.rebuilds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Why the brokers do not let us in, or are not whom we believe; none if they do and are.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.borrow().clone()
+    }
+
+    /// What the client library said last of a broker that could not be used.
+    pub(super) fn last_said(&self) -> Option<String> {
+        self.last_said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Resolves with the reason when the brokers do not let us in.
+    pub(super) async fn refused(&self) -> String {
+        let mut refusal = self.refusal.subscribe();
+        let reason = refusal.wait_for(Option::is_some).await;
+        match reason.ok().and_then(|reason| reason.clone()) {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A person must look: this does not pass by itself. Said once, until it is over.
+    fn note_refusal(&self, reason: String) {
+        self.refusal.send_if_modified(|refusal| {
+            if refusal.is_none() {
+                tracing::error!("Kafka: {reason}");
+            }
+            refusal.replace(reason).is_none()
+        });
     }
 
     /// Begins to wait for a report.
@@ -80,9 +115,14 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-            && !self.health.away.swap(true, Ordering::Relaxed)
-        {
+        let code = error.rdkafka_error_code();
+        if let Some(refusal) = code.and_then(|code| security::refusal(code, reason)) {
+            self.health.note_refusal(refusal);
+        }
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.health.last_said.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) && !self.health.away.swap(true, Ordering::Relaxed) {
             tracing::warn!("no Kafka broker can be reached: {reason}");
         }
         tracing::debug!(error = %error, "Kafka client: {reason}");
@@ -102,6 +142,9 @@ impl ProducerContext for Context {
             }
             Err((error, _)) => Err(error.clone()),
         };
+        if result.is_ok() {
+            self.health.refusal.send_if_modified(|refusal| refusal.take().is_some());
+        }
         if result.is_ok() && self.health.away.swap(false, Ordering::Relaxed) {
             tracing::info!("Kafka takes records again");
         }

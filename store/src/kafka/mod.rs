@@ -11,6 +11,7 @@ pub mod live;
 pub mod membership;
 mod producer;
 mod reader;
+mod security;
 mod settings;
 pub mod spool;
 mod topics;
@@ -20,6 +21,10 @@ mod copy_tests;
 #[cfg(test)]
 mod mock_tests;
 #[cfg(test)]
+mod secured_broker;
+#[cfg(test)]
+mod secured_tests;
+#[cfg(test)]
 mod spool_tests;
 #[cfg(test)]
 pub(crate) mod test_broker;
@@ -27,6 +32,7 @@ pub(crate) mod test_broker;
 mod tests;
 
 pub use copy::{Copied, CopyError, copy_log};
+pub use security::{ClientCertificate, KafkaMechanism, KafkaSecurity, KafkaTls, KafkaUser};
 pub use settings::KafkaSettings;
 pub use topics::{TopicError, check, migrate};
 
@@ -139,9 +145,10 @@ impl EventLog for KafkaLog {
         let send = self.sender.send(record.partition, &key, &record.bytes);
         let offset = tokio::select! {
             sent = send => sent?,
-            () = self.is_hopeless() => return Err(LogError::Unavailable(
-                "Kafka is away; whether the record is stored is unknown".to_owned(),
-            )),
+            () = self.is_hopeless() => {
+                let why = self.health.refusal().unwrap_or_else(|| "Kafka is away".to_owned());
+                return Err(LogError::Unavailable(format!("{why}; whether the record is stored is unknown")));
+            }
         };
         self.note_end(record.partition, offset);
         Ok(Appended::Log(offset))

@@ -1,5 +1,6 @@
 //! How the broker is reached, and what its topics must be like.
 
+use super::security::KafkaSecurity;
 use crate::local_log::MAX_RECORD_BYTES;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub(super) const MAX_MESSAGE_BYTES: usize = MAX_RECORD_BYTES + REQUEST_OVERHEAD_
 pub struct KafkaSettings {
     /// `host:port`, several separated by commas.
     pub brokers: String,
+    /// How they are spoken to.
+    pub security: KafkaSecurity,
     /// How this process names itself to the broker.
     pub client_id: String,
     /// Topic of the records.
@@ -42,6 +45,7 @@ impl Default for KafkaSettings {
     fn default() -> KafkaSettings {
         KafkaSettings {
             brokers: "127.0.0.1:9092".to_owned(),
+            security: KafkaSecurity::default(),
             client_id: "affilitrack".to_owned(),
             events_topic: "at.events.v1".to_owned(),
             live_topic: "at.live.v1".to_owned(),
@@ -73,6 +77,7 @@ impl KafkaSettings {
             .set("socket.timeout.ms", "10000")
             .set("log_level", "4")
             .set_log_level(RDKafkaLogLevel::Warning);
+        self.security.apply(&mut config);
         config
     }
 

@@ -1,17 +1,22 @@
 //! Makes the topics, and refuses what is there but different: a topic that forgets or merges
 //! records is no log.
 
-use super::context::Context;
+use super::context::{Context, Health};
 use super::settings::{KafkaSettings, MAX_MESSAGE_BYTES};
 use domain::ids::PARTITIONS;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{Producer, ThreadedProducer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One question to the broker.
 const ASK_PATIENCE: Duration = Duration::from_secs(10);
+/// Another broker may let us in where one did not; but not much later.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
+/// What the client library says nothing about: the broker hangs up without a word.
+const OTHER_PROTOCOL: &str = "if it runs, this port of it may be for another kafka.security_protocol";
 /// A topic that was made has a leader everywhere after at most this many looks ...
 const LEADER_LOOKS: u32 = 100;
 /// ... this far apart.
@@ -26,6 +31,14 @@ pub enum TopicError {
         /// Addresses.
         brokers: String,
         /// What was seen.
+        reason: String,
+    },
+    /// It answers, but does not let us in, or is not whom we believe.
+    #[error("Kafka at {brokers}: {reason}")]
+    Refused {
+        /// Addresses.
+        brokers: String,
+        /// What was seen, and which settings to look at.
         reason: String,
     },
     /// Not there.
@@ -168,29 +181,50 @@ struct FoundPartition {
 /// Asks and tells the broker.
 struct Broker {
     brokers: String,
-    admin: Arc<AdminClient<Context>>,
+    admin: AdminClient<Context>,
+    /// Asks what is there. An admin client does not hear why it is not let in; a producer does.
+    probe: Arc<ThreadedProducer<Context>>,
+    health: Arc<Health>,
 }
 
 impl Broker {
     fn connect(settings: &KafkaSettings) -> Result<Broker, TopicError> {
         let brokers = settings.brokers.clone();
-        let context = Context { health: Arc::default() };
-        match settings.client().create_with_context(context) {
-            Ok(admin) => Ok(Broker { brokers, admin: Arc::new(admin) }),
+        let health = Arc::<Health>::default();
+        let context = || Context { health: Arc::clone(&health) };
+        let built = settings
+            .client()
+            .create_with_context(context())
+            .and_then(|admin| Ok((admin, settings.client().create_with_context(context())?)));
+        match built {
+            Ok((admin, probe)) => Ok(Broker { brokers, admin, probe: Arc::new(probe), health }),
             Err(error) => Err(TopicError::Unreachable { brokers, reason: error.to_string() }),
         }
     }
 
     fn unreachable(&self, reason: impl ToString) -> TopicError {
-        TopicError::Unreachable { brokers: self.brokers.clone(), reason: reason.to_string() }
+        let brokers = self.brokers.clone();
+        match self.health.refusal() {
+            Some(reason) => TopicError::Refused { brokers, reason },
+            None => {
+                let said = self.health.last_said().unwrap_or_else(|| OTHER_PROTOCOL.to_owned());
+                TopicError::Unreachable { brokers, reason: format!("{} ({said})", reason.to_string()) }
+            }
+        }
+    }
+
+    /// Resolves when no broker lets us in.
+    async fn is_refused(&self) {
+        self.health.refused().await;
+        tokio::time::sleep(REFUSAL_PATIENCE).await;
     }
 
     /// Its partitions; empty when there is no such topic.
     async fn partitions(&self, topic: &str) -> Result<Vec<FoundPartition>, TopicError> {
-        let (admin, name) = (Arc::clone(&self.admin), topic.to_owned());
+        let (probe, name) = (Arc::clone(&self.probe), topic.to_owned());
         // All topics are asked for: asking for one by name would make some brokers create it.
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = admin.inner().fetch_metadata(None, ASK_PATIENCE)?;
+            let metadata = probe.client().fetch_metadata(None, ASK_PATIENCE)?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == name);
             let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
             let found = partitions
@@ -198,7 +232,11 @@ impl Broker {
                 .map(|one| FoundPartition { replicas: one.replicas().len(), has_leader: one.leader() >= 0 });
             Ok::<_, rdkafka::error::KafkaError>(found.collect())
         });
-        asked.await.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))
+        let answer = tokio::select! {
+            answer = asked => answer,
+            () = self.is_refused() => return Err(self.unreachable("it does not let us in")),
+        };
+        answer.map_err(|error| self.unreachable(error))?.map_err(|error| self.unreachable(error))
     }
 
     async fn configuration(&self, topic: &str) -> Result<BTreeMap<String, String>, TopicError> {

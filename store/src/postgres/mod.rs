@@ -4,6 +4,7 @@
 //! Calls block. They belong on a thread that may block (`tokio::task::spawn_blocking`, a thread of one's own); called
 //! from a worker of a multi-threaded runtime they hand its other work over first. In a current-thread runtime they panic.
 
+mod channel_binding;
 mod connection;
 mod migrate;
 mod pool;
@@ -11,23 +12,26 @@ mod pool;
 pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
 
 pub use connection::PostgresConnection;
 pub use migrate::{Migration, check, migrate};
 pub use pool::PostgresPool;
+pub use tls::{PostgresTls, sslmode};
 
 use postgres::error::SqlState;
 use std::fmt;
 use std::time::Duration;
 
 /// How to reach a database, and the limits of doing so.
-///
-/// Connections are plain TCP or Unix sockets: there is no TLS yet (a rustls connector would be added in
-/// `PostgresPool::open`). A URL with `sslmode=require` is refused. Across machines, use a private network.
 #[derive(Clone)]
 pub struct PostgresSettings {
     /// `postgres://user:password@host:port/database`; secret.
     pub url: String,
+    /// How connections are protected.
+    pub tls: PostgresTls,
     /// Schema of the store: lower-case letters, digits and underscores. All unqualified names are looked up in it.
     pub schema: String,
     /// Connections at most, at least 1.
@@ -51,6 +55,7 @@ impl PostgresSettings {
     pub fn new(url: &str, schema: &str) -> PostgresSettings {
         PostgresSettings {
             url: url.to_owned(),
+            tls: PostgresTls::default(),
             schema: schema.to_owned(),
             pool_size: 8,
             connect_timeout: Duration::from_secs(5),
@@ -66,6 +71,7 @@ impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresSettings")
             .field("url", &"(secret)")
+            .field("tls", &self.tls)
             .field("schema", &self.schema)
             .field("pool_size", &self.pool_size)
             .field("connect_timeout", &self.connect_timeout)
@@ -179,13 +185,27 @@ impl PostgresError {
     }
 }
 
+/// The setting that names who is believed.
+const CA_FILE: &str = "postgres.tls_ca_file";
+
 /// What the server said, or why it could not be asked. Never the values of rows (the server's DETAIL).
 fn words(error: &postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
-        return format!("{} ({})", said.message(), said.code().code());
+        let said = format!("{} ({})", said.message(), said.code().code());
+        // Its own words for: only encrypted connections are let in.
+        let wants_tls = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+            && (said.contains("no encryption") || said.contains("SSL off"));
+        return if wants_tls { format!("{said}: set postgres.tls") } else { said };
     }
-    match std::error::Error::source(error) {
+    let said = match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    };
+    if said.contains("server does not support TLS") {
+        return format!("{said}: turn it on there, or set postgres.tls = \"off\" (and no sslmode in the URL)");
+    }
+    match crate::tls::handshake_advice(error, CA_FILE) {
+        Some(advice) => format!("{said}: {advice}"),
+        None => said,
     }
 }

@@ -1,5 +1,6 @@
 //! A small pool: at most so many connections, a limit on waiting for one, broken ones thrown away.
 
+use super::tls::{self, Tls};
 use super::{PostgresConnection, PostgresError, PostgresSettings};
 use domain::ids::VendorId;
 use postgres::config::Host;
@@ -16,6 +17,7 @@ const LONGEST_SCHEMA: usize = 48;
 /// Connections to one database and schema.
 pub struct PostgresPool {
     config: Config,
+    tls: Option<Tls>,
     settings: PostgresSettings,
     place: String,
     state: Mutex<State>,
@@ -31,10 +33,11 @@ struct State {
 impl PostgresPool {
     /// Checks the settings and opens the first connection. Makes nothing in the database.
     pub fn connect(settings: PostgresSettings) -> Result<Arc<PostgresPool>, PostgresError> {
-        let config = config(&settings)?;
+        let mut config = config(&settings)?;
+        let tls = tls::prepare(&mut config, &settings)?;
         let place = place(&config);
         let state = Mutex::new(State { idle: Vec::new(), open: 0 });
-        let pool = Arc::new(PostgresPool { config, settings, place, state, freed: Condvar::new() });
+        let pool = Arc::new(PostgresPool { config, tls, settings, place, state, freed: Condvar::new() });
         pool.run(|_| Ok::<(), PostgresError>(()))?;
         Ok(pool)
     }
@@ -161,8 +164,11 @@ impl PostgresPool {
     }
 
     fn open(&self) -> Result<PostgresConnection, PostgresError> {
-        self.config
-            .connect(NoTls)
+        let connected = match &self.tls {
+            None => self.config.connect(NoTls),
+            Some(tls) => self.config.connect(tls.clone()),
+        };
+        connected
             .and_then(|client| PostgresConnection::prepare_session(client, &self.settings))
             .map_err(|source| PostgresError::Connect { place: self.place.clone(), source })
     }
@@ -228,6 +234,11 @@ fn only(vendor: VendorId) -> String {
 fn config(settings: &PostgresSettings) -> Result<Config, PostgresError> {
     let wrong = |words: &str| Err(PostgresError::Settings(words.to_owned()));
     let Ok(mut config) = Config::from_str(&settings.url) else {
+        if tls::sslmode(&settings.url).is_some_and(|mode| mode.starts_with("verify-")) {
+            return wrong(
+                "sslmode in the URL may be disable, prefer or require; for verify-ca and verify-full set postgres.tls",
+            );
+        }
         return wrong("the URL cannot be read; it looks like postgres://user:password@host:5432/database");
     };
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {

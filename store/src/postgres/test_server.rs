@@ -13,13 +13,25 @@ static MADE: AtomicU32 = AtomicU32::new(0);
 /// URL of the test server.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
 pub(crate) fn url() -> String {
-    if let Ok(url) = std::env::var("AFFILITRACK_TEST_POSTGRES_URL") {
-        return url;
-    }
+    std::env::var("AFFILITRACK_TEST_POSTGRES_URL").unwrap_or_else(|_| own_url())
+}
+
+/// URL of the server that the script starts.
+pub(crate) fn own_url() -> String {
     match std::fs::read_to_string(Path::new(URL_FILE)) {
         Ok(url) => url.trim().to_owned(),
         Err(_) => panic!("there is no Postgres for the tests. {INSTRUCTION}"),
     }
+}
+
+/// The authority that signed the certificate of the server that the script starts, which is for `localhost` only.
+pub(crate) fn authority() -> std::path::PathBuf {
+    let file = Path::new(URL_FILE).with_file_name("ca.pem");
+    assert!(
+        file.exists(),
+        "the tests of encrypted connections need the server of this project, with a certificate. {INSTRUCTION} (stop it first, if an older one runs)"
+    );
+    file
 }
 
 /// A schema name that no other test has, in no other run.

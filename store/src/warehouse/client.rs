@@ -6,9 +6,11 @@ use super::rows::TenantRow;
 use super::scope_filter::{ScopeFilter, Watermark};
 use super::sql::Sql;
 use crate::scope::TenantScope;
+use crate::tls::{Authorities, Checks, TlsError, client_config};
 use clickhouse::{Client, Compression};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client as HyperClient;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use std::time::Duration;
 /// Where the warehouse is and how long to wait for it.
 #[derive(Clone)]
 pub struct WarehouseConfig {
-    /// For example `http://127.0.0.1:8123`.
+    /// For example `http://127.0.0.1:8123` or `https://host:8443`.
     pub url: String,
     /// User name; empty where the server has none.
     pub user: String,
@@ -62,11 +64,25 @@ impl fmt::Debug for Warehouse {
 }
 
 impl Warehouse {
-    /// A warehouse at `config.url`. Does not connect yet.
+    /// A warehouse at `config.url`, which begins with `http://`. Does not connect yet.
     pub fn new(config: WarehouseConfig) -> Warehouse {
-        let mut connector = HttpConnector::new();
-        // Without it, a small request waits some 40 ms for the acknowledgement of the one before.
-        connector.set_nodelay(true);
+        Warehouse::over(config, connector())
+    }
+
+    /// A warehouse at `config.url`, which begins with `https://`: nothing is sent before its certificate is proven.
+    /// Does not connect yet.
+    pub fn over_tls(config: WarehouseConfig, authorities: &Authorities) -> Result<Warehouse, TlsError> {
+        let tls = client_config(&Checks::Full(authorities.clone()))?;
+        let mut tcp = connector();
+        tcp.enforce_http(false);
+        let encrypted = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1();
+        Ok(Warehouse::over(config, encrypted.wrap_connector(tcp)))
+    }
+
+    fn over<C>(config: WarehouseConfig, connector: C) -> Warehouse
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
         let http =
             HyperClient::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_CONNECTION_TIMEOUT).build(connector);
         let client = Client::with_http_client(http)
@@ -160,6 +176,13 @@ impl Warehouse {
             Err(_) => Err(WarehouseError::Unavailable { doing, reason: format!("no answer within {limit:?}") }),
         }
     }
+}
+
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    // Without it, a small request waits some 40 ms for the acknowledgement of the one before.
+    connector.set_nodelay(true);
+    connector
 }
 
 /// Lets only rows of the filter's tenant, mode and affiliate through.

@@ -1,5 +1,6 @@
 //! What can go wrong with the warehouse, and whether trying again can help.
 
+use crate::tls;
 use domain::ids::VendorId;
 
 /// An error of the warehouse. Its text is for logs, never for people outside.
@@ -75,7 +76,11 @@ impl WarehouseError {
         use clickhouse::error::Error;
         match &error {
             Error::Network(source) => {
-                WarehouseError::Unavailable { doing, reason: format!("{error} ({})", chain(source.as_ref())) }
+                let mut reason = format!("{error} ({})", tls::chain(source.as_ref()));
+                if let Some(advice) = tls::handshake_advice(source.as_ref(), "warehouse.tls_ca_file") {
+                    reason = format!("{reason}: {advice}");
+                }
+                WarehouseError::Unavailable { doing, reason }
             }
             Error::TimedOut => WarehouseError::Unavailable { doing, reason: error.to_string() },
             Error::BadResponse(text) if is_passing(text) => WarehouseError::Unavailable { doing, reason: text.clone() },
@@ -108,13 +113,6 @@ fn is_passing(text: &str) -> bool {
         }
         None => PASSING_STATUSES.iter().any(|status| text.starts_with(status)),
     }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(error.source(), |source| source.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod engine_tests;
 mod test_engine;
 #[cfg(test)]
 mod text_tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use client::{Warehouse, WarehouseConfig};
 pub use error::WarehouseError;

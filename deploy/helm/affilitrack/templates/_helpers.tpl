@@ -25,6 +25,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   "AFFILITRACK_SERVER_PUBLIC_URL" .Values.publicUrl
   "AFFILITRACK_SERVER_TRUSTED_PROXIES" (join "," .Values.trustedProxies)
   "AFFILITRACK_KAFKA_BROKERS" .Values.kafka.brokers
+  "AFFILITRACK_KAFKA_SECURITY_PROTOCOL" .Values.kafka.securityProtocol
+  "AFFILITRACK_KAFKA_SASL_MECHANISM" .Values.kafka.saslMechanism
+  "AFFILITRACK_KAFKA_USER" .Values.kafka.user
+  "AFFILITRACK_KAFKA_TLS_CA_FILE" .Values.kafka.tlsCaFile
+  "AFFILITRACK_POSTGRES_TLS" .Values.postgres.tls
+  "AFFILITRACK_POSTGRES_TLS_CA_FILE" .Values.postgres.tlsCaFile
+  "AFFILITRACK_WAREHOUSE_TLS_CA_FILE" .Values.warehouse.tlsCaFile
   "AFFILITRACK_KAFKA_TOPIC" .Values.kafka.topic
   "AFFILITRACK_KAFKA_LIVE_TOPIC" .Values.kafka.liveTopic
   "AFFILITRACK_KAFKA_GROUP" .Values.kafka.group
@@ -87,6 +94,22 @@ volumeMounts:
     mountPath: /var/lib/affilitrack
   - name: tmp
     mountPath: /tmp
+  {{- if .root.Values.certificatesSecret }}
+  - name: certificates
+    mountPath: /etc/affilitrack/certificates
+    readOnly: true
+  {{- end }}
+{{- end }}
+
+{{/* Volume of the certificates, if there is one. */}}
+{{- define "affilitrack.certificates" -}}
+{{- with .Values.certificatesSecret }}
+- name: certificates
+  secret:
+    secretName: {{ . }}
+    # For the group of the pod's user.
+    defaultMode: 0440
+{{- end }}
 {{- end }}
 
 {{/* What a role has that answers for ever. */}}

@@ -102,6 +102,7 @@ async fn every_table_of_the_file_is_brought_over() {
         connection.prepare("select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and name <> 'schema_version'").unwrap();
     let mut found: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let mut listed = TABLES.to_vec();
-    (found.sort(), listed.sort_unstable());
+    found.sort();
+    listed.sort_unstable();
     assert_eq!(found, listed);
 }

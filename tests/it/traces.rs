@@ -88,7 +88,8 @@ impl Backend {
 
 /// Takes spans as any back end does: protobuf, by the published definition.
 async fn receive(State(arrived): State<Arrived>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    assert_eq!((&headers["content-type"], &headers["x-key"]), (&"application/x-protobuf", &"of-the-shop"));
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    assert_eq!(headers["x-key"], "of-the-shop");
     let request = ExportTraceServiceRequest::decode(body).unwrap();
     for of_process in request.resource_spans {
         let resource = words(&of_process.resource.unwrap_or_default().attributes);

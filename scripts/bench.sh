@@ -23,7 +23,7 @@
 #   visible-roles     from sent to seen in the JSON API at 1,000/s    (--copies 1 of each role)
 #   drain             how long a backlog takes after an outage of one part: process, postgres, warehouse, kafka; against
 #                     the formula. For the goal: --outage-seconds 900, which takes hours
-#                     (--outage-seconds 60, --events, --copies, --rate: a third of the capacity, --part: all four)
+#                     (--outage-seconds 60, --events, --copies, --rate: a third of the capacity, at most 1000; --part: all four)
 #   growth            10,000 vendors against one, and 10 million lines against 10,000
 #                     (--vendors 10000, --events, --millions 10)
 #

@@ -20,6 +20,8 @@ const VENDORS: usize = 64;
 const GOAL: &str = "0.8 to 1.2";
 /// Unless told otherwise the rate is this part of the capacity.
 const SHARE_OF_CAPACITY: u64 = 3;
+/// But no more than this: the sink alone can do more than the fold before it, which has to keep up.
+const MOST_RATE: u64 = 1_000;
 /// The load runs so long before the outage.
 const WARM_UP: Duration = Duration::from_secs(10);
 /// A backlog may take so many times the outage, and this much more.
@@ -104,7 +106,7 @@ impl Case<'_> {
 
     /// The outage itself.
     async fn under_load(&mut self, capacity: u64, out: Out<'_>) -> Result<Found> {
-        let rate = self.options.rate.unwrap_or((capacity / SHARE_OF_CAPACITY).max(10));
+        let rate = self.options.rate.unwrap_or((capacity / SHARE_OF_CAPACITY).clamp(10, MOST_RATE));
         let socket = self.roles.cluster.socket();
         let before = settled(&socket, SETTLE_LIMIT).await?;
         let longest = WARM_UP + self.options.outage + self.drain_limit();

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Vendors that are opened side by side: each waits a second until every edge knows it.
-const OPENED_AT_ONCE: usize = 256;
+const OPENED_AT_ONCE: usize = 96;
 /// How often opening one is tried.
 const OPENING_TRIES: u32 = 5;
 /// Connections of the load generator.

@@ -23,6 +23,9 @@ const STEP_BYTES: usize = 16 << 20;
 /// How often a log that has more records may give none, and the pause between.
 const EMPTY_READS: usize = 100;
 const EMPTY_PAUSE: Duration = Duration::from_millis(100);
+/// A vendor's decisions with their numbers.
+type Decisions = Vec<(u64, Decision)>;
+
 /// At most so many vendors are named in one refusal.
 const NAMED: usize = 10;
 
@@ -236,7 +239,7 @@ async fn highest_ids(
     words: &mut Vec<String>,
 ) -> anyhow::Result<(VendorId, ConnectionId)> {
     let vendor = seen.last.keys().next_back().copied().unwrap_or_default();
-    let folded = blocking(move || -> anyhow::Result<Vec<(VendorId, Vec<(u64, Decision)>)>> {
+    let folded = blocking(move || -> anyhow::Result<Vec<(VendorId, Decisions)>> {
         strangers.into_iter().map(|vendor| Ok((vendor, fold.decisions(vendor)?))).collect()
     })
     .await?;

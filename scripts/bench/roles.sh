@@ -46,12 +46,12 @@ drain() {
     local rate=() only=()
     [ -z "$RATE" ] || rate=(--rate "$RATE")
     [ -z "$PART" ] || only=(--only "$PART")
-    figures "make bench ARGS='drain --outage-seconds $OUTAGE_SECONDS'" drain --events "$EVENTS" \
+    figures "make bench ARGS='drain --outage-seconds $OUTAGE_SECONDS --events $EVENTS --copies $COPIES'" drain --events "$EVENTS" \
         --outage-seconds "$OUTAGE_SECONDS" --copies "$COPIES" "${rate[@]}" "${only[@]}"
 }
 
 growth() {
-    figures "make bench ARGS='growth --vendors $VENDORS'" growth --events "$EVENTS" --vendors "$VENDORS"
+    figures "make bench ARGS='growth --vendors $VENDORS --events $EVENTS'" growth --events "$EVENTS" --vendors "$VENDORS"
     cargo build --release --locked -q -p api --example bench_growth
     target/release/examples/bench_growth 100 "$MILLIONS" | tee "$WORK/growth"
     row "The dashboard's four queries for a vendor of 10,000 lines: in a table of $MILLIONS million lines over one of 10,000" "<= 1.5" \

@@ -1,10 +1,8 @@
 //! Processor time of processes, which says more than events per second on a machine that others use as well.
 
 use crate::chaos::scene::service;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::process::Stdio;
-use tokio::process::Command;
 
 /// Microseconds in a tick of /proc: Linux counts hundredths of a second for user space.
 const TICK_MICROS: u64 = 10_000;
@@ -23,17 +21,33 @@ pub fn used(before: &Times, after: &Times) -> u64 {
     after.iter().map(|(pid, micros)| micros.saturating_sub(before.get(pid).copied().unwrap_or(0))).sum()
 }
 
-/// Processes of the database's server that serve connections.
-pub async fn postgres_pids() -> Result<Vec<u32>> {
-    let url = service("AFFILITRACK_POSTGRES_URL")?;
-    let output = Command::new("psql")
-        .args([url.as_str(), "-XAtqc", "select pid from pg_stat_activity where datname = current_database()"])
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .context("psql is needed: bash scripts/services/postgres.sh start installs it")?;
-    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.trim().parse().ok()).collect())
+/// Processes of the database's server on this machine, as scripts/services/postgres.sh starts it.
+///
+/// # Errors
+/// When there is none.
+pub fn postgres_pids() -> Result<Vec<u32>> {
+    let url = url::Url::parse(&service("AFFILITRACK_POSTGRES_URL")?)?;
+    let port = url.port().unwrap_or(5432).to_string();
+    let pids: Vec<u32> =
+        std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let is_first = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| is_server(&line, &port));
+    let first = pids.iter().copied().find(is_first);
+    let first = first.with_context(|| format!("no Postgres of this machine was started with -p {port}"))?;
+    let is_one = |pid: &u32| *pid == first || parent(*pid) == Some(first);
+    Ok(pids.into_iter().filter(is_one).collect())
+}
+
+/// Whether a command line, with its arguments cut by zero bytes, is the server's on this port.
+fn is_server(line: &[u8], port: &str) -> bool {
+    let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let is_postgres = arguments.first().is_some_and(|program| program.ends_with(b"postgres"));
+    is_postgres && arguments.windows(2).any(|pair| pair == [b"-p".as_slice(), port.as_bytes()])
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// User and system time out of a line of /proc/PID/stat; the name may hold spaces and brackets.
@@ -52,6 +66,12 @@ mod tests {
     fn user_and_system_time_are_added() {
         let stat = "12 (a b) c) S 1 12 12 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 9 0 100 200 300";
         assert_eq!(ticks(stat), Some(200));
+    }
+
+    #[test]
+    fn the_server_is_known_by_its_port() {
+        let line = b"/usr/lib/postgresql/bin/postgres\0-D\0/data\0-p\x0022206\0-c\0fsync=on\0";
+        assert!(is_server(line, "22206") && !is_server(line, "2220") && !is_server(b"psql\0-p\x0022206\0", "22206"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Processed {
     pub drained: Drained,
     /// Processor time of the processes, in microseconds for all events.
     pub process_micros: u64,
-    /// Processor time of the database's connections.
+    /// Processor time of the database's server.
     pub postgres_micros: u64,
 }
 
@@ -88,11 +88,11 @@ pub async fn process(
         format!("{events} events acknowledged at {}/s while nothing processes", per_second(events, tally.took));
     say(out, &filled)?;
     let target = before.visible + events;
-    let database_before = times_of(&postgres_pids().await?);
+    let database_before = times_of(&postgres_pids()?);
     let began = Instant::now();
     roles.launch("process", count)?;
     let drained = drained(&socket, before, target, began, DRAIN_LIMIT).await?;
-    let postgres_micros = used(&database_before, &times_of(&postgres_pids().await?));
+    let postgres_micros = used(&database_before, &times_of(&postgres_pids()?));
     let process_micros = used(&Default::default(), &times_of(&roles.pids("process")));
     roles.cluster.check_running()?;
     let processed = Processed { drained, process_micros, postgres_micros };

@@ -1,7 +1,6 @@
 //! The warehouse is away for six hours, by a clock that is not the machine's: what is shown stays as it was, and afterwards
 //! the sink catches up in the time that its capacity allows.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::float_arithmetic, reason = "a formula about time, not about money")]
 
 #[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod support;

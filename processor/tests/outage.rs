@@ -93,6 +93,7 @@ async fn live_through(bench: &Bench, warehouse: &Arc<Warehouse>, clock: &Arc<Clo
         generation: 1,
         batch_items: BATCH_ITEMS,
         clock: Arc::new(move || Timestamp(ticking.now().as_millis() as i64)),
+        traces: Arc::default(),
     };
     let (mut stage, mut due, mut seen, mut is_over) = (Stage::default(), Duration::ZERO, Vec::new(), false);
     while !is_over {

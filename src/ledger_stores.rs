@@ -91,14 +91,26 @@ pub async fn find_lost(fold: Arc<dyn FoldStore>, warehouse: &Warehouse) -> anyho
 }
 
 async fn shown(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<u16>> {
-    blocking(move || -> anyhow::Result<Vec<u16>> {
-        let mut shown = Vec::new();
+    let visible = visible(fold).await?;
+    Ok(visible.into_iter().filter(|(_, upto)| upto.next_offset > 0).map(|(partition, _)| partition).collect())
+}
+
+/// What the warehouse shows of every partition.
+pub async fn visible(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
+    blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
+        (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect()
+    })
+    .await
+}
+
+/// Up to where partitions may be shown of which something is missing in the warehouse.
+pub async fn held(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
+    blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
+        let mut held = Vec::new();
         for partition in 0..PARTITIONS {
-            if fold.visible(partition)?.next_offset > 0 {
-                shown.push(partition);
-            }
+            held.extend(fold.held(partition)?.map(|upto| (partition, upto)));
         }
-        Ok(shown)
+        Ok(held)
     })
     .await
 }

@@ -1,6 +1,6 @@
 //! Feeds the live signal of a process from the others', and makes up for signals that were lost.
 
-use crate::reading::{held, visible};
+use crate::ledger_stores::{held, visible};
 use domain::ids::PARTITIONS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

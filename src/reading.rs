@@ -1,14 +1,14 @@
 //! What pages, JSON API and control socket of a process stand on.
 
-use crate::base::{Base, blocking};
+use crate::base::Base;
 use crate::data_folder::DataFolder;
 use crate::directory_loader::DirectoryLoader;
 use crate::failure_keeper::FailureKeeper;
-use crate::ledger_stores::LedgerStores;
+use crate::ledger_stores::{LedgerStores, held, visible};
 use api::ledger::{Ledger, SharedLedger};
 use api::model::Watermark;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
-use domain::ids::{PARTITIONS, VendorId};
+use domain::ids::VendorId;
 use processor::worker::Alarms;
 use std::sync::Arc;
 use store::control::ControlStore;
@@ -84,26 +84,6 @@ impl LiveParts {
         stores.lost.iter().for_each(|partition| hub.hold(*partition, Visible::default()));
         Ok(LiveParts { hub, cache })
     }
-}
-
-/// What the warehouse shows of every partition.
-pub async fn visible(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
-    blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
-        (0..PARTITIONS).map(|partition| Ok((partition, fold.visible(partition)?))).collect()
-    })
-    .await
-}
-
-/// Up to where partitions may be shown of which something is missing in the warehouse.
-pub async fn held(fold: Arc<dyn FoldStore>) -> anyhow::Result<Vec<(u16, Visible)>> {
-    blocking(move || -> anyhow::Result<Vec<(u16, Visible)>> {
-        let mut held = Vec::new();
-        for partition in 0..PARTITIONS {
-            held.extend(fold.held(partition)?.map(|upto| (partition, upto)));
-        }
-        Ok(held)
-    })
-    .await
 }
 
 impl Reading {

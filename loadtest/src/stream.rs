@@ -140,9 +140,14 @@ impl Tally {
     }
 
     /// Acknowledged events per second.
-    pub fn rate(&self) -> u128 {
-        u128::from(self.acknowledged) * 1000 / self.took.as_millis().max(1)
+    pub fn rate(&self) -> u64 {
+        per_second(self.acknowledged, self.took)
     }
+}
+
+/// So many in that time, per second.
+pub fn per_second(count: u64, took: Duration) -> u64 {
+    u64::try_from(u128::from(count) * 1000 / took.as_millis().max(1)).unwrap_or(u64::MAX)
 }
 
 impl Shared {

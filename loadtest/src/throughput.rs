@@ -2,7 +2,7 @@
 //! each connection sends as soon as it has an answer. Open loop (`rate`): events are due at
 //! fixed times, and the time of an answer counts from when its event was due.
 
-use crate::stream::{Endpoint, Stream, StreamOptions, Tally};
+use crate::stream::{Endpoint, Stream, StreamOptions, Tally, per_second};
 use crate::vendors::{LiveVendor, Target, open_vendor};
 use crate::verify::settle;
 use anyhow::{Result, bail};
@@ -117,10 +117,6 @@ fn print_tally(tally: &Tally, out: &mut (dyn Write + Send)) -> Result<()> {
 /// Microseconds as text, for example `4.020 ms`.
 pub fn millis(micros: u32) -> String {
     format!("{}.{:03} ms", micros / 1000, micros % 1000)
-}
-
-fn per_second(count: u64, took: Duration) -> u128 {
-    u128::from(count) * 1000 / took.as_millis().max(1)
 }
 
 /// Samples resident memory every second until `end`: first, highest and last value.

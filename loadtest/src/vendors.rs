@@ -46,14 +46,20 @@ pub struct LiveVendor {
     pub api: JsonApi,
 }
 
-/// Opens a live Stripe connection, older than every event, for a vendor.
-pub async fn open_vendor(target: &Target, slug: &str, before: &[Value]) -> Result<LiveVendor> {
+/// Opens a live Stripe connection, older than every event, for a vendor: its signing secret, and the answer.
+pub(crate) async fn connect(socket: &LocalSocket, slug: &str) -> Result<(String, Value)> {
     let secret = format!("whsec_load_{slug}");
     let request = json!({
         "vendor": slug, "provider": "stripe", "secret": secret, "key": null, "api_base": null, "account": null,
         "complete_history": true, "mode": "live"
     });
-    let answer = target.socket.post("/v1/connect", &request).await?;
+    let answer = socket.post("/v1/connect", &request).await?;
+    Ok((secret, answer))
+}
+
+/// Connects a vendor, tells its decisions, and makes a key to read it.
+pub async fn open_vendor(target: &Target, slug: &str, before: &[Value]) -> Result<LiveVendor> {
+    let (secret, answer) = connect(&target.socket, slug).await?;
     let address = text(&answer, "endpoint_url")?;
     // The public URL may be another than the one it listens on; only its path counts here.
     let path = url::Url::parse(&address).map(|url| url.path().to_owned()).unwrap_or(address);
@@ -75,7 +81,8 @@ pub async fn open_vendors(target: &Target, plan: &Plan) -> Result<Vec<LiveVendor
     Ok(live)
 }
 
-fn text(answer: &Value, member: &str) -> Result<String> {
+/// A member of an answer that must be text.
+pub(crate) fn text(answer: &Value, member: &str) -> Result<String> {
     let text = answer.get(member).and_then(Value::as_str);
     text.map(str::to_owned).with_context(|| format!("the answer has no `{member}`: {answer}"))
 }

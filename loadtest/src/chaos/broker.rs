@@ -70,8 +70,7 @@ impl Broker {
     /// Starts it on its data, and waits until it listens.
     pub async fn restart(&mut self) -> Result<()> {
         let output = OpenOptions::new().create(true).append(true).open(self.folder.join("output"))?;
-        let child = self
-            .java(&["-Xms128m", "-Xmx384m"])
+        let child = java(&self.libs, &["-Xms128m", "-Xmx384m"])
             .args(["kafka.Kafka", &self.properties()])
             .stdout(Stdio::from(output.try_clone()?))
             .stderr(Stdio::from(output))
@@ -136,20 +135,8 @@ impl Broker {
         self.folder.join("server.properties").display().to_string()
     }
 
-    fn java(&self, options: &[&str]) -> Command {
-        let mut command = Command::new("java");
-        command.args(options).arg("-cp").arg(self.libs.join("*")).stdin(Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    /// One of the programs that come with it; what it printed.
     async fn tool(&self, class: &str, arguments: &[&str]) -> Result<String> {
-        let output = self.java(&["-Xmx128m"]).arg(class).args(arguments).output().await.context("java is needed")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            bail!("{class}: {said}{}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(said)
+        tool(&self.libs, class, arguments).await
     }
 
     async fn signal(&self, name: &str) -> Result<()> {
@@ -158,4 +145,21 @@ impl Broker {
         ensure!(status.success(), "the broker took no SIG{name}");
         Ok(())
     }
+}
+
+fn java(libs: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new("java");
+    command.args(options).arg("-cp").arg(libs.join("*")).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// One of the programs that come with Kafka; what it printed.
+pub async fn tool(libs: &Path, class: &str, arguments: &[&str]) -> Result<String> {
+    ensure!(libs.is_dir(), "{} has no Kafka: bash scripts/services/kafka.sh start fetches it", libs.display());
+    let output = java(libs, &["-Xmx128m"]).arg(class).args(arguments).output().await.context("java is needed")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{class}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(said)
 }

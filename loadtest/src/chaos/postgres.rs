@@ -8,13 +8,19 @@ use std::time::Duration;
 /// How long it is away.
 const AWAY: Duration = Duration::from_secs(20);
 
-/// Connections break and new ones are refused. Edges know their endpoints and go on acknowledging.
-pub async fn away(scene: &mut Scene) -> Result<()> {
+/// A line before Postgres, and the setting that makes the product use it.
+pub async fn line() -> Result<(Line, (String, String))> {
     let mut url = url::Url::parse(&service("AFFILITRACK_POSTGRES_URL")?)?;
     let real = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
     let line = Line::to(&real).await?;
     url.set_port(Some(line.port())).ok().context("the address of Postgres has no port")?;
-    let mut cluster = scene.cluster(vec![("AFFILITRACK_POSTGRES_URL".to_owned(), url.to_string())]).await?;
+    Ok((line, ("AFFILITRACK_POSTGRES_URL".to_owned(), url.to_string())))
+}
+
+/// Connections break and new ones are refused. Edges know their endpoints and go on acknowledging.
+pub async fn away(scene: &mut Scene) -> Result<()> {
+    let (line, environment) = line().await?;
+    let mut cluster = scene.cluster(vec![environment]).await?;
     let load = scene.load(&cluster, scene.amount(600, 2_800), 15).await?;
     for percent in [15, 60].into_iter().take(scene.amount(1, 2)) {
         load.wait_for_percent(percent).await?;

@@ -24,13 +24,23 @@ pub async fn fold_schema_dropped(scene: &mut Scene) -> Result<()> {
 
 /// Stops who works with the fold store, drops it, makes it again, and starts them.
 pub async fn fold_again(cluster: &mut Cluster) -> Result<()> {
-    let is_edge = |command: &str| command == "ingest";
-    for member in cluster.members().iter_mut().filter(|member| !is_edge(member.command())) {
-        member.stop().await?;
-    }
+    stop_all_but_edges(cluster).await?;
     drop_schema(cluster.environment(), "fold").await?;
     cluster.migrate().await?;
-    for member in cluster.members().iter_mut().filter(|member| !is_edge(member.command())) {
+    start_all_but_edges(cluster).await
+}
+
+/// Ends whoever works with the fold store.
+pub async fn stop_all_but_edges(cluster: &mut Cluster) -> Result<()> {
+    for member in cluster.members().iter_mut().filter(|member| member.command() != "ingest") {
+        member.stop().await?;
+    }
+    Ok(())
+}
+
+/// Starts them again.
+pub async fn start_all_but_edges(cluster: &mut Cluster) -> Result<()> {
+    for member in cluster.members().iter_mut().filter(|member| member.command() != "ingest") {
         member.start().await?;
     }
     Ok(())

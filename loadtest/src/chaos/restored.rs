@@ -1,5 +1,6 @@
 //! Postgres is lost and restored from a backup that was taken under load, by the script that operators use.
 
+use super::rebuilt::{start_all_but_edges, stop_all_but_edges};
 use super::scene::{Scene, drop_schema, drop_warehouse, service, value_of};
 use anyhow::{Context, Result, ensure};
 use corpus::cluster::Cluster;
@@ -31,10 +32,7 @@ pub async fn from_backup(scene: &mut Scene) -> Result<()> {
 
 /// As docs/OPERATIONS.md says: stop all but the edges, lose, restore, migrate, start, then the edges one after another.
 async fn restore(cluster: &mut Cluster, file: &Path, is_warehouse_lost: bool) -> Result<()> {
-    let is_edge = |command: &str| command == "ingest";
-    for member in cluster.members().iter_mut().filter(|member| !is_edge(member.command())) {
-        member.stop().await?;
-    }
+    stop_all_but_edges(cluster).await?;
     for store in ["fold", "control"] {
         drop_schema(cluster.environment(), store).await?;
     }
@@ -43,10 +41,8 @@ async fn restore(cluster: &mut Cluster, file: &Path, is_warehouse_lost: bool) ->
     }
     run_script(cluster, "restore", file).await?;
     cluster.migrate().await?;
-    for member in cluster.members().iter_mut().filter(|member| !is_edge(member.command())) {
-        member.start().await?;
-    }
-    for member in cluster.members().iter_mut().filter(|member| is_edge(member.command())) {
+    start_all_but_edges(cluster).await?;
+    for member in cluster.members().iter_mut().filter(|member| member.command() == "ingest") {
         member.stop().await?;
         member.start().await?;
     }

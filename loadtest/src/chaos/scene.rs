@@ -257,14 +257,7 @@ impl Scene {
             return;
         }
         let environment = std::mem::take(&mut self.environment);
-        for store in ["fold", "control"] {
-            if let Err(error) = drop_schema(&environment, store).await {
-                self.say(format!("the schema of the {store} store stays: {error:#}"));
-            }
-        }
-        if let Err(error) = drop_warehouse(&environment).await {
-            self.say(format!("the database in the warehouse stays: {error:#}"));
-        }
+        drop_everything(&environment).await.into_iter().for_each(|stays| self.say(stays));
     }
 }
 
@@ -342,6 +335,20 @@ pub fn value_of(environment: &[(String, String)], name: &str) -> Result<String> 
 /// Where an outside part is, by the name that the product reads.
 pub fn service(name: &str) -> Result<String> {
     value_of(&services()?, name)
+}
+
+/// Drops what processes had in Postgres and the warehouse. Returns in words what stays because it cannot be dropped.
+pub async fn drop_everything(environment: &[(String, String)]) -> Vec<String> {
+    let mut stays = Vec::new();
+    for store in ["fold", "control"] {
+        if let Err(error) = drop_schema(environment, store).await {
+            stays.push(format!("the schema of the {store} store stays: {error:#}"));
+        }
+    }
+    if let Err(error) = drop_warehouse(environment).await {
+        stays.push(format!("the database in the warehouse stays: {error:#}"));
+    }
+    stays
 }
 
 /// Drops the schema of the fold store or of the control store.

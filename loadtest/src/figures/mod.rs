@@ -122,14 +122,10 @@ fn seconds(duration: Duration) -> String {
     format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100)
 }
 
-/// So many in that time, per second.
-fn per_second(count: u64, took: Duration) -> u64 {
-    u64::try_from(u128::from(count) * 1000 / took.as_millis().max(1)).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::per_second;
 
     #[test]
     fn a_row_stays_one_row() {

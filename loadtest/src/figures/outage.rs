@@ -4,9 +4,10 @@ use super::FigureOptions;
 use super::roles::Roles;
 use crate::chaos::broker::Broker;
 use crate::chaos::line::Line;
+use crate::chaos::postgres;
 use crate::chaos::scene::service;
 use crate::chaos::statements::{Front, Mishap};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::Path;
 
 /// What goes away.
@@ -63,11 +64,8 @@ impl Outage {
         match part {
             Part::Process => Ok((Outage::Process { copies: options.copies }, Vec::new())),
             Part::Postgres => {
-                let mut url = url::Url::parse(&service("AFFILITRACK_POSTGRES_URL")?)?;
-                let real = format!("{}:{}", url.host_str().unwrap_or("127.0.0.1"), url.port().unwrap_or(5432));
-                let line = Line::to(&real).await?;
-                url.set_port(Some(line.port())).ok().context("the address of Postgres has no port")?;
-                Ok((Outage::Postgres(line), vec![("AFFILITRACK_POSTGRES_URL".to_owned(), url.to_string())]))
+                let (line, environment) = postgres::line().await?;
+                Ok((Outage::Postgres(line), vec![environment]))
             }
             Part::Warehouse => {
                 let front = Front::of(&service("AFFILITRACK_WAREHOUSE_URL")?).await?;

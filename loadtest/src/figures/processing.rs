@@ -3,7 +3,7 @@
 use super::cost::{postgres_pids, times_of, used};
 use super::roles::Roles;
 use super::watch::{Drained, drained, settled};
-use super::{FigureOptions, Out, Row, per_second, say, seconds};
+use super::{FigureOptions, Out, Row, say, seconds};
 use crate::stream::Endpoint;
 use anyhow::Result;
 use std::time::Duration;
@@ -84,8 +84,7 @@ pub async fn process(
     let before = settled(&socket, SETTLE_LIMIT).await?;
     roles.stop("process").await?;
     let tally = roles.fill(endpoints, events).await?;
-    let filled =
-        format!("{events} events acknowledged at {}/s while nothing processes", per_second(events, tally.took));
+    let filled = format!("{events} events acknowledged at {}/s while nothing processes", tally.rate());
     say(out, &filled)?;
     let target = before.visible + events;
     let database_before = times_of(&postgres_pids()?);

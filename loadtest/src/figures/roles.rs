@@ -2,19 +2,19 @@
 
 use super::watch::Progress;
 use super::{FigureOptions, Out, say};
-use crate::chaos::scene::{drop_schema, drop_warehouse, service, value_of};
+use crate::chaos::broker::tool;
+use crate::chaos::scene::{drop_everything, service, value_of};
 use crate::stream::{Endpoint, Stream, StreamOptions, Tally};
 use crate::throughput::decisions;
+use crate::vendors::{connect, text};
 use anyhow::{Context, Result, ensure};
 use corpus::client::{Http, JsonApi, LocalSocket};
 use corpus::cluster::{Cluster, ClusterOptions};
-use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::Stdio;
+use serde_json::json;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::process::Command;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -117,7 +117,7 @@ impl Roles {
         let request = json!({"vendor": slug, "mode": "live", "name": "figures"});
         let answer = self.cluster.socket().post("/v1/api-keys", &request).await?;
         let serve = self.urls("serve").into_iter().next().context("nothing shows pages")?;
-        Ok(JsonApi::new(Http::default(), &serve, text(&answer, "key")?))
+        Ok(JsonApi::new(Http::default(), &serve, &text(&answer, "key")?))
     }
 
     /// A stream whose events nobody has sent yet; `most` of them.
@@ -146,13 +146,8 @@ impl Roles {
         if !self.cluster.stop().await? {
             say(out, "a process did not end within a minute of SIGTERM")?;
         }
-        for store in ["fold", "control"] {
-            if let Err(error) = drop_schema(&environment, store).await {
-                say(out, &format!("the schema of the {store} store stays: {error:#}"))?;
-            }
-        }
-        if let Err(error) = drop_warehouse(&environment).await {
-            say(out, &format!("the database in the warehouse stays: {error:#}"))?;
+        for stays in drop_everything(&environment).await {
+            say(out, &stays)?;
         }
         if self.is_topic_ours
             && let Err(error) = delete_topics(&self.kafka_libs, &environment).await
@@ -177,35 +172,18 @@ async fn open_patiently(socket: &LocalSocket, slug: &str, edge: &str) -> Result<
 }
 
 async fn open_vendor(socket: &LocalSocket, slug: &str, edge: &str) -> Result<Endpoint> {
-    let secret = format!("whsec_load_{slug}");
-    let request = json!({
-        "vendor": slug, "provider": "stripe", "secret": secret, "key": null, "api_base": null, "account": null,
-        "complete_history": true, "mode": "live"
-    });
-    let answer = socket.post("/v1/connect", &request).await?;
+    let (secret, answer) = connect(socket, slug).await?;
     let endpoint = text(&answer, "endpoint")?;
     socket.post("/v1/decide", &json!({"vendor": slug, "decisions": decisions()})).await?;
     Ok(Endpoint { url: format!("{edge}/webhooks/stripe/{endpoint}"), secret })
 }
 
-fn text<'a>(answer: &'a Value, member: &str) -> Result<&'a str> {
-    answer.get(member).and_then(Value::as_str).with_context(|| format!("the answer has no `{member}`: {answer}"))
-}
-
-async fn delete_topics(libs: &std::path::Path, environment: &[(String, String)]) -> Result<()> {
-    ensure!(libs.is_dir(), "{} has no Kafka", libs.display());
+async fn delete_topics(libs: &Path, environment: &[(String, String)]) -> Result<()> {
+    let server = service("AFFILITRACK_KAFKA_BROKERS")?;
     for name in ["AFFILITRACK_KAFKA_TOPIC", "AFFILITRACK_KAFKA_LIVE_TOPIC"] {
         let topic = value_of(environment, name)?;
-        let output = Command::new("java")
-            .args(["-Xmx128m", "-cp"])
-            .arg(libs.join("*"))
-            .args(["org.apache.kafka.tools.TopicCommand", "--bootstrap-server", &service("AFFILITRACK_KAFKA_BROKERS")?])
-            .args(["--delete", "--topic", &topic])
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("java is needed: bash scripts/services/kafka.sh start installs it")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let arguments = ["--bootstrap-server", server.as_str(), "--delete", "--topic", &topic];
+        tool(libs, "org.apache.kafka.tools.TopicCommand", &arguments).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How far the processors are, and when they have caught up.
 
-use super::per_second;
+use crate::stream::per_second;
 use anyhow::{Context, Result, ensure};
 use corpus::client::LocalSocket;
 use serde_json::Value;

@@ -69,8 +69,7 @@ fn copy_table(from: &dyn Database, to: &dyn Database, table: &str) -> ControlRes
     let columns = columns(from, to, table)?;
     let names = columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let page = format!("select {names} from {table} order by {} limit {PAGE_ROWS} offset ?1", key(from, table)?);
-    let insert =
-        format!("insert into {table} ({names}) overriding system value values ({})", placeholders(columns.len()));
+    let insert = format!("insert into {table} ({names}){} values ({})", to.own_ids(), placeholders(columns.len()));
     let mut copied = 0;
     loop {
         let rows = from.query(&page, values![copied])?;
@@ -137,10 +136,7 @@ fn values_of(row: &Row, columns: &[(String, Kind)]) -> Result<Vec<Value<'static>
 fn go_on_counting(from: &dyn Database, to: &dyn Database, table: &str) -> ControlResult<()> {
     let counted = from.query_optional("select seq from sqlite_sequence where name = ?1", values![table])?;
     if let Some(row) = counted {
-        let last: i64 = row.get(0)?;
-        if last > 0 {
-            to.query("select setval(pg_get_serial_sequence(?1, 'id'), ?2)", values![table, last])?;
-        }
+        to.raise_ids(table, row.get(0)?)?;
     }
     Ok(())
 }

@@ -74,6 +74,9 @@ pub(super) trait Database {
     /// What stands at the end of a `select` whose rows nobody else may change until the transaction ends: nothing
     /// where one transaction writes at a time.
     fn row_lock(&self) -> &'static str;
+    /// Until the transaction ends nobody else changes a table, adds to it or locks one of its rows: nothing to do where
+    /// one transaction writes at a time.
+    fn lock_table(&self, table: &str) -> DatabaseResult<()>;
     /// What stands after the columns of an `insert` that brings its own id into a column that counts by itself.
     fn own_ids(&self) -> &'static str;
     /// Ids that a table's column counts by itself are above this one from now on. Never lowers.

@@ -59,10 +59,10 @@ pub(super) fn lock(database: &dyn Database, vendor: VendorId) -> ControlResult<(
     }
 }
 
-/// Locks every vendor, always in the same order.
+/// Locks every vendor, those too that are just being made: row by row, one made meanwhile would be seen later, while
+/// somebody else holds it and waits for us.
 pub(super) fn lock_all(database: &dyn Database) -> ControlResult<()> {
-    database.query(&format!("select id from vendors order by id{}", database.row_lock()), &[])?;
-    Ok(())
+    Ok(database.lock_table("vendors")?)
 }
 
 /// The row that a vendor's hash key is bound to.

@@ -39,6 +39,11 @@ impl Database for PostgresDatabase<'_> {
         " for update"
     }
 
+    fn lock_table(&self, table: &str) -> DatabaseResult<()> {
+        self.execute(&format!("lock table {table} in exclusive mode"), &[])?;
+        Ok(())
+    }
+
     fn own_ids(&self) -> &'static str {
         " overriding system value"
     }

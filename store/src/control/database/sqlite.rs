@@ -34,6 +34,10 @@ impl Database for SqliteDatabase<'_> {
         ""
     }
 
+    fn lock_table(&self, _table: &str) -> DatabaseResult<()> {
+        Ok(())
+    }
+
     fn own_ids(&self) -> &'static str {
         ""
     }

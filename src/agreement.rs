@@ -240,7 +240,8 @@ async fn highest_ids(
 ) -> anyhow::Result<(VendorId, ConnectionId)> {
     let vendor = seen.last.keys().next_back().copied().unwrap_or_default();
     let folded = blocking(move || -> anyhow::Result<Vec<(VendorId, Decisions)>> {
-        strangers.into_iter().map(|vendor| Ok((vendor, fold.decisions(vendor)?))).collect()
+        let found = fold.decisions(&strangers)?;
+        Ok(strangers.into_iter().zip(found).collect())
     })
     .await?;
     let mut connection = seen.last_connection;

@@ -132,13 +132,14 @@ impl<'a, 'b> Batch<'a, 'b> {
 
     fn prefetch(&mut self, prepared: &[Prepared]) -> Result<(), FoldError> {
         let mut names: Vec<(Scope, Alias)> = Vec::new();
+        let vendors = prepared.iter().filter_map(|one| one.record.as_ref().ok()).map(|record| record.vendor).collect();
         for one in prepared {
             let (Ok(record), Some(Ok(decoded))) = (&one.record, &one.decoded) else { continue };
             let Payload::Delivery(delivery) = &record.payload else { continue };
             let scope = scope_of(record, delivery.mode);
             names.extend(decoded.facts.iter().flat_map(|fact| fact.aliases()).map(|alias| (scope, alias)));
         }
-        self.state.prefetch(names)?;
+        self.state.prefetch(names, &vendors)?;
         Ok(())
     }
 

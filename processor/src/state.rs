@@ -95,8 +95,13 @@ impl<'a> StoreState<'a> {
         self.cache.decisions.turn_over();
     }
 
-    /// Reads the stories of many names at once.
-    pub fn prefetch(&mut self, names: Vec<(Scope, Alias)>) -> Result<(), FoldStoreError> {
+    /// Reads the stories of many names, and the decisions of many vendors, at once.
+    pub fn prefetch(
+        &mut self,
+        names: Vec<(Scope, Alias)>,
+        vendors: &BTreeSet<VendorId>,
+    ) -> Result<(), FoldStoreError> {
+        self.prefetch_decisions(vendors)?;
         let unknown: Vec<_> = names.into_iter().filter(|name| self.cache.names.get(name).is_none()).collect();
         let found = self.store.stories_of(&unknown)?;
         let ids: BTreeSet<StoryId> =
@@ -106,6 +111,16 @@ impl<'a> StoreState<'a> {
         let stories = self.store.stories(&ids)?;
         for (id, story) in ids.into_iter().zip(stories) {
             self.cache.stories.insert(id, story.map(Arc::new));
+        }
+        Ok(())
+    }
+
+    fn prefetch_decisions(&mut self, vendors: &BTreeSet<VendorId>) -> Result<(), FoldStoreError> {
+        let unknown: Vec<VendorId> =
+            vendors.iter().copied().filter(|vendor| self.cache.decisions.get(vendor).is_none()).collect();
+        let found = self.store.decisions(&unknown)?;
+        for (vendor, decisions) in unknown.into_iter().zip(found) {
+            self.cache.decisions.insert(vendor, Arc::new(VendorDecisions::replay(decisions)));
         }
         Ok(())
     }
@@ -258,9 +273,8 @@ impl FoldState for StoreState<'_> {
         if let Some(known) = self.cache.decisions.get(&vendor) {
             return Ok(known.clone());
         }
-        let found = Arc::new(VendorDecisions::replay(self.store.decisions(vendor).map_err(failed)?));
-        self.cache.decisions.insert(vendor, found.clone());
-        Ok(found)
+        self.prefetch_decisions(&BTreeSet::from([vendor])).map_err(failed)?;
+        Ok(self.cache.decisions.get(&vendor).cloned().unwrap_or_default())
     }
 
     fn put_decisions(&mut self, vendor: VendorId, decisions: VendorDecisions, seq: u64, decision: &Decision) {

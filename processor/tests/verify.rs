@@ -403,7 +403,7 @@ impl FoldStore for Unnoted {
         stories_with_ref(vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Vec<StoryId>;
         catalogue_entry(scope: Scope, key: &str) -> Option<CatalogueEntry>;
         answer(scope: Scope, request: &str) -> Option<Answer>;
-        decisions(vendor: VendorId) -> Vec<(u64, Decision)>;
+        decisions(vendors: &[VendorId]) -> Vec<Vec<(u64, Decision)>>;
         commit(partition: u16, expected: &Position, next: &Position, commit: &Commit) -> ();
         outbox(partitions: &BTreeSet<u16>, limit: usize) -> OutboxBatch;
         delivered(batch: &OutboxBatch, at: Timestamp) -> ();

@@ -216,7 +216,7 @@ impl FoldStore for SimStore {
         stories_with_ref(vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Vec<StoryId>;
         catalogue_entry(scope: Scope, key: &str) -> Option<CatalogueEntry>;
         answer(scope: Scope, request: &str) -> Option<Answer>;
-        decisions(vendor: VendorId) -> Vec<(u64, Decision)>;
+        decisions(vendors: &[VendorId]) -> Vec<Vec<(u64, Decision)>>;
         outbox_len() -> u64;
         sent(partition: u16) -> Vec<SentRange>;
         open_questions(after: u64, limit: usize) -> Vec<OpenQuestion>;

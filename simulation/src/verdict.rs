@@ -181,7 +181,7 @@ impl Judged<'_> {
     fn check_decisions(&mut self) -> anyhow::Result<()> {
         let store = self.around.store.real();
         for (vendor, decided) in self.around.control.decided() {
-            let sequences: Vec<u64> = store.decisions(vendor)?.into_iter().map(|(seq, _)| seq).collect();
+            let sequences: Vec<u64> = store.decisions(&[vendor])?.into_iter().flatten().map(|(seq, _)| seq).collect();
             if sequences != (1..=decided).collect::<Vec<u64>>() {
                 self.say(format!("vendor {vendor} decided {decided} times, the fold knows {sequences:?}"));
             }

@@ -170,12 +170,7 @@ impl Metrics {
         let handle = builder()?.install_recorder()?;
         describe_all();
         let collected = handle.clone();
-        std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
-            loop {
-                std::thread::sleep(UPKEEP_EVERY);
-                collected.run_upkeep();
-            }
-        })?;
+        std::thread::Builder::new().name("metrics".to_owned()).spawn(move || keep_up(&collected))?;
         Ok(Metrics { handle })
     }
 
@@ -183,6 +178,14 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.handle.run_upkeep();
         self.handle.render()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "on a thread of its own, which has nothing else to do")]
+fn keep_up(collected: &PrometheusHandle) -> ! {
+    loop {
+        std::thread::sleep(UPKEEP_EVERY);
+        collected.run_upkeep();
     }
 }
 

@@ -108,7 +108,7 @@ impl Ledger {
         {
             return Ok(known.clone());
         }
-        let read = Arc::new(VendorDecisions::replay(self.store.decisions(vendor)?));
+        let read = Arc::new(VendorDecisions::replay(self.store.decisions(&[vendor])?.into_iter().flatten()));
         let mut kept = lock();
         if kept.len() >= KEPT_VENDORS {
             kept.clear();

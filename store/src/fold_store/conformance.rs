@@ -195,7 +195,7 @@ fn nothing_is_known_at_the_start() {
         assert!(store.stories_with_ref(VENDOR, None, StoryId(0), 10).unwrap().is_empty());
         assert_eq!(store.catalogue_entry(scope(), "promo:1").unwrap(), None);
         assert_eq!(store.answer(scope(), "GET /").unwrap(), None);
-        assert!(store.decisions(VENDOR).unwrap().is_empty());
+        assert_eq!(store.decisions(&[VENDOR]).unwrap(), [vec![]]);
         assert_eq!(store.outbox(&all_partitions(), 10).unwrap(), OutboxBatch::default());
         assert_eq!(store.outbox_len().unwrap(), 0);
         assert_eq!(store.story_of_purchase(&[PurchaseId(1)]).unwrap(), [None]);
@@ -279,7 +279,7 @@ fn picture(store: &dyn FoldStore) -> String {
             ),
             (store.catalogue_entry(scope(), "promo:ghost").unwrap(), store.answer(scope(), "GET /ghost").unwrap()),
             (
-                store.decisions(VENDOR).unwrap(),
+                store.decisions(&[VENDOR]).unwrap(),
                 store.records(PARTITION, &[0, 9]).unwrap(),
                 store.records_of_event(VENDOR, "evt_ghost").unwrap()
             ),
@@ -427,8 +427,9 @@ fn catalogue_answers_decisions_and_purchases_come_back() {
         assert_eq!(store.catalogue_entry(test_mode, "coupon:1").unwrap(), None);
         assert_eq!(store.answer(scope(), "GET /a?b[]=c").unwrap(), Some(answer("GET /a?b[]=c", Some("no key"))));
         assert_eq!(store.answer(test_mode, "GET /a?b[]=c").unwrap(), None);
-        assert_eq!(store.decisions(VENDOR).unwrap(), [(1, policy), (2, waive)]);
-        assert_eq!(store.decisions(OTHER_VENDOR).unwrap(), [(1, Decision::DropVendor)]);
+        let asked = [OTHER_VENDOR, VendorId(999), VENDOR];
+        let found = [vec![(1, Decision::DropVendor)], vec![], vec![(1, policy), (2, waive)]];
+        assert_eq!(store.decisions(&asked).unwrap(), found);
         assert_eq!(
             store.story_of_purchase(&[PurchaseId(8), PurchaseId(9), PurchaseId(7)]).unwrap(),
             [Some(StoryId(2)), None, Some(StoryId(1))]

@@ -299,8 +299,8 @@ pub trait FoldStore: Send + Sync {
     fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, FoldStoreError>;
     /// The best answer to a question.
     fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, FoldStoreError>;
-    /// A vendor's decisions in order.
-    fn decisions(&self, vendor: VendorId) -> Result<Vec<(u64, Decision)>, FoldStoreError>;
+    /// The decisions of each vendor in their order, in the order asked.
+    fn decisions(&self, vendors: &[VendorId]) -> Result<Vec<Vec<(u64, Decision)>>, FoldStoreError>;
     /// Writes everything and moves the position, if it is still where it was.
     fn commit(
         &self,

@@ -92,6 +92,21 @@ pub(super) fn stories_of_purchases(
     Ok(asked.iter().map(|id| found.get(id).copied()).collect())
 }
 
+/// The decisions of each vendor in their order, in the order asked.
+pub(super) fn decisions(
+    connection: &mut PostgresConnection,
+    vendors: &[VendorId],
+) -> Result<Vec<Vec<(u64, Decision)>>, FoldStoreError> {
+    let asked: Vec<i64> = vendors.iter().map(|vendor| vendor.0 as i64).collect();
+    let sql = "select vendor, seq, body from decisions where vendor = any($1) order by vendor, seq";
+    let mut found: HashMap<i64, Vec<(u64, Decision)>> = HashMap::new();
+    for row in connection.query(sql, &[&asked])? {
+        let decision = parse("decisions", &read::<Vec<u8>>(&row, 2)?)?;
+        found.entry(read(&row, 0)?).or_default().push((read::<i64>(&row, 1)? as u64, decision));
+    }
+    Ok(asked.iter().map(|vendor| found.get(vendor).cloned().unwrap_or_default()).collect())
+}
+
 /// The one column of the one row that a key has in a scope.
 pub(super) fn body(
     connection: &mut PostgresConnection,

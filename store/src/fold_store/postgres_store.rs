@@ -132,12 +132,12 @@ impl FoldStore for PostgresFoldStore {
         body.map(|body| parse("answers", &body)).transpose()
     }
 
-    fn decisions(&self, vendor: VendorId) -> Result<Vec<(u64, Decision)>, FoldStoreError> {
-        let sql = "select seq, body from decisions where vendor = $1 order by seq";
-        let rows = self.pool.vendor_snapshot(vendor, |connection| connection.query(sql, &[&(vendor.0 as i64)]))?;
-        rows.iter()
-            .map(|row| Ok((read::<i64>(row, 0)? as u64, parse("decisions", &read::<Vec<u8>>(row, 1)?)?)))
-            .collect()
+    fn decisions(&self, vendors: &[VendorId]) -> Result<Vec<Vec<(u64, Decision)>>, FoldStoreError> {
+        match vendors {
+            [] => Ok(Vec::new()),
+            [one] => self.pool.vendor_snapshot(*one, |connection| postgres_read::decisions(connection, vendors)),
+            _ => self.pool.snapshot(|connection| postgres_read::decisions(connection, vendors)),
+        }
     }
 
     fn commit(

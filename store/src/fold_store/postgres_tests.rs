@@ -173,7 +173,7 @@ fn reads_that_name_a_vendor_need_no_right_to_see_all() {
     let store = PostgresFoldStore::attach(PostgresPool::connect(settings).unwrap()).unwrap();
     assert_eq!(store.stories_with_ref(OWN, None, StoryId(0), 10).unwrap(), [StoryId(OWN.0)]);
     assert_eq!(store.stories_with_ref(OWN, Some("code:11"), StoryId(0), 10).unwrap(), [StoryId(OWN.0)]);
-    assert_eq!(store.decisions(OWN).unwrap().len(), 1);
+    assert_eq!(store.decisions(&[OWN]).unwrap()[0].len(), 1);
     assert_eq!(store.open_question_count(OWN).unwrap(), 1);
     assert_eq!(store.records_of_event(OWN, "evt:11").unwrap().len(), 1);
     assert_eq!(store.open_records(OWN, "refused", None, 10).unwrap().len(), 1);

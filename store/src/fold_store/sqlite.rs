@@ -237,13 +237,16 @@ impl FoldStore for SqliteFoldStore {
         body.map(|body| parse("answers", &body)).transpose()
     }
 
-    fn decisions(&self, vendor: VendorId) -> Result<Vec<(u64, Decision)>, FoldStoreError> {
-        let rows: Vec<(i64, Vec<u8>)> = self
-            .writer()
-            .prepare_cached("select seq, body from decisions where vendor = ?1 order by seq")?
-            .query_map([vendor.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        rows.into_iter().map(|(seq, body)| Ok((seq as u64, parse("decisions", &body)?))).collect()
+    fn decisions(&self, vendors: &[VendorId]) -> Result<Vec<Vec<(u64, Decision)>>, FoldStoreError> {
+        let writer = self.writer();
+        let mut of_vendor = writer.prepare_cached("select seq, body from decisions where vendor = ?1 order by seq")?;
+        let mut read = |vendor: &VendorId| -> Result<Vec<(u64, Decision)>, FoldStoreError> {
+            let rows: Vec<(i64, Vec<u8>)> = of_vendor
+                .query_map([vendor.0 as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            rows.into_iter().map(|(seq, body)| Ok((seq as u64, parse("decisions", &body)?))).collect()
+        };
+        vendors.iter().map(&mut read).collect()
     }
 
     fn commit(

@@ -96,11 +96,7 @@ impl<'a> StoreState<'a> {
     }
 
     /// Reads the stories of many names, and the decisions of many vendors, at once.
-    pub fn prefetch(
-        &mut self,
-        names: Vec<(Scope, Alias)>,
-        vendors: &BTreeSet<VendorId>,
-    ) -> Result<(), FoldStoreError> {
+    pub fn prefetch(&mut self, names: Vec<(Scope, Alias)>, vendors: &BTreeSet<VendorId>) -> Result<(), FoldStoreError> {
         self.prefetch_decisions(vendors)?;
         let unknown: Vec<_> = names.into_iter().filter(|name| self.cache.names.get(name).is_none()).collect();
         let found = self.store.stories_of(&unknown)?;

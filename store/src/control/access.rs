@@ -22,11 +22,11 @@ const MAX_NAME_CHARACTERS: usize = 100;
 const CREDENTIAL_BYTES: usize = 32;
 const KEY_PREFIX: &str = "atk_";
 
-fn hash(credential: &str) -> [u8; 32] {
+pub(super) fn hash(credential: &str) -> [u8; 32] {
     Sha256::digest(credential.as_bytes()).into()
 }
 
-fn random_text(sealer: &Sealer) -> ControlResult<String> {
+pub(super) fn random_text(sealer: &Sealer) -> ControlResult<String> {
     let mut bytes = [0; CREDENTIAL_BYTES];
     sealer.fill_random(&mut bytes)?;
     Ok(hex::encode(bytes))
@@ -78,7 +78,7 @@ pub(super) fn open_session(
         values![hash(&cookie), &csrf, now.0, expires_at.0],
     )?;
     audit(database, VendorId(0), "operator", "open_session", "{}", now)?;
-    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at }))
+    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at, person: None }))
 }
 
 /// The session of a cookie, as it is stored.
@@ -88,9 +88,10 @@ pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> 
         values![hash(cookie), now.0],
     )?;
     let Some(row) = found else {
-        return Ok(None);
+        return sign_in::session(database, cookie, now);
     };
-    Ok(Some(Session { cookie: SecretText::new(cookie), csrf: row.get(0)?, expires_at: Timestamp(row.get(1)?) }))
+    let (csrf, expires_at) = (row.get(0)?, Timestamp(row.get(1)?));
+    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at, person: None }))
 }
 
 /// The later end of a session that is used now; none while the stored one is near enough.
@@ -99,8 +100,9 @@ pub(super) fn later_end(session: &Session, now: Timestamp) -> Option<Timestamp> 
     (end.0 - session.expires_at.0 >= SESSION_STEP_MS).then_some(end)
 }
 
-/// Moves the end of a session.
-pub(super) fn move_end(database: &dyn Database, cookie: &str, end: Timestamp) -> ControlResult<()> {
+/// Moves the end of a session that is used now.
+pub(super) fn move_end(database: &dyn Database, cookie: &str, now: Timestamp, end: Timestamp) -> ControlResult<()> {
+    sign_in::note_use(database, cookie, now, end)?;
     database.execute(
         "update sessions set expires_at = ?2 where hash = ?1 and expires_at < ?2",
         values![hash(cookie), end.0],
@@ -110,11 +112,40 @@ pub(super) fn move_end(database: &dyn Database, cookie: &str, end: Timestamp) ->
 
 /// Ends a session.
 pub(super) fn close_session(database: &dyn Database, cookie: &str) -> ControlResult<()> {
-    database.execute("delete from sessions where hash = ?1", values![hash(cookie)])?;
+    for table in ["sessions", "person_sessions"] {
+        database.execute(&format!("delete from {table} where hash = ?1"), values![hash(cookie)])?;
+    }
     Ok(())
 }
 
-/// What a person or the local socket sees of a vendor.
+/// What a session sees of a vendor: a person of their own ones, the operator of each.
+pub(super) fn scope_of_session(
+    database: &dyn Database,
+    person: Option<PersonId>,
+    slug: &str,
+    mode: Mode,
+) -> ControlResult<Option<TenantScope>> {
+    let Some(vendor) = vendors::by_slug(database, slug)? else {
+        return Ok(None);
+    };
+    let may = match person {
+        Some(person) => sign_in::is_member(database, person, vendor.id)?,
+        None => true,
+    };
+    Ok(may.then(|| TenantScope::new(vendor.id, mode)))
+}
+
+/// The vendors that a session may open, by slug.
+pub(super) fn vendors_of_session(database: &dyn Database, person: Option<PersonId>) -> ControlResult<Vec<Vendor>> {
+    let mut all = vendors::all(database)?;
+    if let Some(person) = person {
+        let own = sign_in::vendors_of(database, person)?;
+        all.retain(|vendor| own.binary_search(&vendor.id).is_ok());
+    }
+    Ok(all)
+}
+
+/// What the local socket sees of a vendor.
 pub(super) fn scope_of_vendor(database: &dyn Database, slug: &str, mode: Mode) -> ControlResult<Option<TenantScope>> {
     Ok(vendors::by_slug(database, slug)?.map(|vendor| TenantScope::new(vendor.id, mode)))
 }

@@ -66,6 +66,9 @@ pub struct AffiliateInput {
     /// Suspended from now on, or let in again.
     #[serde(default)]
     pub suspended: Option<bool>,
+    /// Where their mail goes; empty text for nowhere. It is no part of the log record.
+    #[serde(default)]
+    pub email: Option<String>,
 }
 
 /// Whose a code is. At least one of code, promotion code, coupon, referral key is given.

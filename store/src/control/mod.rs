@@ -15,13 +15,17 @@ mod database;
 mod decide;
 mod failures;
 pub mod input;
+mod mails;
 mod model;
 mod moving;
+mod people;
+mod people_store;
 mod postgres_store;
 mod reading;
 mod resolve;
 mod rows;
 mod sealer;
+mod sign_in;
 mod sqlite_store;
 mod store;
 mod upkeep;
@@ -32,15 +36,20 @@ mod conformance;
 #[cfg(test)]
 mod conformance_decisions;
 #[cfg(test)]
+mod conformance_people;
+#[cfg(test)]
 mod moving_tests;
 #[cfg(test)]
 mod postgres_tests;
 #[cfg(test)]
 mod test_places;
 
+pub use mails::*;
 pub use model::*;
 pub use moving::move_to_postgres;
+pub use people::*;
 pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
+pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
 
@@ -101,7 +110,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: Send + Sync {
+pub trait ControlStore: People + MailQueue {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

@@ -1,5 +1,6 @@
 //! What the control store takes and gives.
 
+use super::people::PersonId;
 use crate::secrets::SecretText;
 use domain::decision::{Campaign, Decision, Review, SetRule};
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Mode, Provider, Timestamp, VendorId};
@@ -228,6 +229,8 @@ pub struct AffiliateInfo {
     pub name: String,
     /// Whether suspended.
     pub suspended: bool,
+    /// Where their mail goes, if it is known.
+    pub email: Option<String>,
 }
 
 /// A code as lists name it.
@@ -308,19 +311,30 @@ pub struct AuditRow {
     pub at: Timestamp,
 }
 
-/// A person signed in at the server. Made only by the control store, from a token or a
-/// cookie that it has checked; may open every vendor.
+/// Somebody signed in at the server. Made only by the control store, from a token or a
+/// cookie that it has checked.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub(super) cookie: SecretText,
     pub(super) csrf: String,
     pub(super) expires_at: Timestamp,
+    pub(super) person: Option<PersonId>,
 }
 
 impl Session {
     /// The value of the session cookie.
     pub fn cookie(&self) -> &SecretText {
         &self.cookie
+    }
+
+    /// Who it is; none for the operator, who came with a token of the command line and may open every vendor.
+    pub fn person(&self) -> Option<PersonId> {
+        self.person
+    }
+
+    /// Who it is, in the words of the audit log.
+    pub fn actor(&self) -> String {
+        self.person.map_or_else(|| "operator".to_owned(), super::sign_in::actor)
     }
 
     /// What every form of the session must send back.

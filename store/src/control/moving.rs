@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 20] = [
+pub(super) const TABLES: [&str; 25] = [
     "vendors",
     "connections",
     "endpoints",
@@ -34,6 +34,11 @@ pub(super) const TABLES: [&str; 20] = [
     "api_keys",
     "audit_log",
     "failed_deliveries",
+    "people",
+    "members",
+    "sign_ins",
+    "person_sessions",
+    "mails",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

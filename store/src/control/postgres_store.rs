@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 2] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -25,6 +25,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "0002_failed_deliveries",
         sql: include_str!("../../../schemas/migrations/postgres/control/0002_failed_deliveries.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 3,
+        name: "0003_people",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0003_people.sql"),
         oldest_reader: 1,
     },
 ];

@@ -34,10 +34,12 @@ pub(super) fn affiliates(database: &dyn Database, scope: &TenantScope) -> Contro
             key: row.get(1)?,
             name: row.get(2)?,
             suspended: row.get::<Option<i64>>(3)?.is_some(),
+            email: row.get(4)?,
         })
     };
     let rows = database.query(
-        "select id, key, name, suspended_at from affiliates where vendor = ?1 and (id = ?2 or ?2 is null) order by key",
+        "select id, key, name, suspended_at, email from affiliates
+         where vendor = ?1 and (id = ?2 or ?2 is null) order by key",
         values![scope.vendor().0, only_affiliate(scope)],
     )?;
     Ok(rows.into_iter().map(from_row).collect::<DatabaseResult<_>>()?)

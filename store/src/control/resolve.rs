@@ -4,7 +4,7 @@
 use super::database::{Database, DatabaseResult, values};
 use super::input::*;
 use super::rows::{names_of, scope_name};
-use super::{ControlError, ControlResult};
+use super::{ControlError, ControlResult, MailAddress};
 use domain::decision::*;
 use domain::decisions::fold_code;
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Timestamp, VendorId};
@@ -71,6 +71,16 @@ impl Deciding<'_> {
              returning id",
             values![self.vendor.0, &key, &name, suspended_at.map(|at| at.0), self.now.0],
         )?;
+        if let Some(email) = input.email {
+            let email = match email.trim() {
+                "" => None,
+                typed => Some(
+                    MailAddress::parse(typed).map_err(|message| ControlError::invalid("email", message))?.to_string(),
+                ),
+            };
+            self.database
+                .execute("update affiliates set email = ?2 where id = ?1", values![stored.get::<u64>(0)?, email])?;
+        }
         Ok(SetAffiliate { affiliate: AffiliateId(stored.get(0)?), key, name, suspended_at })
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 2] = [
+pub const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -23,6 +23,11 @@ pub const MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "0002_failed_deliveries",
         sql: include_str!("../../../schemas/migrations/control/0002_failed_deliveries.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "0003_people",
+        sql: include_str!("../../../schemas/migrations/control/0003_people.sql"),
     },
 ];
 

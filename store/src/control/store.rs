@@ -19,7 +19,7 @@ impl<B> ControlStoreOn<B> {
         ControlStoreOn { backend, keys: RwLock::new(keys), random }
     }
 
-    fn sealer(&self) -> Sealer {
+    pub(super) fn sealer(&self) -> Sealer {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
         Sealer { keys, random: Arc::clone(&self.random) }
     }
@@ -257,7 +257,9 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         if let Some(end) = access::later_end(&session, now) {
             let cookie = session.cookie.clone();
             self.backend
-                .write(Reach::Wiring, Tells::NOTHING, move |database| access::move_end(database, cookie.expose(), end))
+                .write(Reach::Wiring, Tells::NOTHING, move |database| {
+                    access::move_end(database, cookie.expose(), now, end)
+                })
                 .await?;
             session.expires_at = end;
         }
@@ -271,13 +273,14 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
             .await
     }
 
-    async fn session_vendors(&self, _session: &Session) -> ControlResult<Vec<Vendor>> {
-        self.vendors().await
+    async fn session_vendors(&self, session: &Session) -> ControlResult<Vec<Vendor>> {
+        let person = session.person;
+        self.backend.read(Reach::Wiring, move |database| access::vendors_of_session(database, person)).await
     }
 
-    async fn scope(&self, _session: &Session, slug: &str, mode: Mode) -> ControlResult<Option<TenantScope>> {
-        let slug = slug.to_owned();
-        self.backend.read(Reach::Wiring, move |database| access::scope_of_vendor(database, &slug, mode)).await
+    async fn scope(&self, session: &Session, slug: &str, mode: Mode) -> ControlResult<Option<TenantScope>> {
+        let (person, slug) = (session.person, slug.to_owned());
+        self.backend.read(Reach::Wiring, move |database| access::scope_of_session(database, person, &slug, mode)).await
     }
 
     async fn admin_scope(&self, _admin: &LocalAdmin, slug: &str, mode: Mode) -> ControlResult<Option<TenantScope>> {

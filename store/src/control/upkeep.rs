@@ -5,7 +5,7 @@ use super::database::{Database, values};
 use super::decide::{audit, enqueue, take_sequence};
 use super::sealer::Sealer;
 use super::vendors::hash_key_row;
-use super::{ControlResult, vendors};
+use super::{ControlResult, mails, vendors};
 use crate::secrets::Sealed;
 use domain::decision::Decision;
 use domain::ids::{Timestamp, VendorId};
@@ -28,6 +28,7 @@ pub(super) fn rotate(database: &dyn Database, sealer: &Sealer, actor: &str, now:
             written += 1;
         }
     }
+    written += mails::rotate(database, sealer)?;
     let sql = "select id, hash_key_id, hash_key_sealed from vendors where hash_key_id <> ?1";
     for (id, old) in closed_by_others(database, sql, &newest)? {
         let row = hash_key_row(VendorId(id));
@@ -49,7 +50,9 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 15] = [
+const VENDOR_TABLES: [&str; 17] = [
+    "mails",
+    "members",
     "failed_deliveries",
     "api_keys",
     "adjustments",

@@ -15,6 +15,7 @@ start_services() {
     bash "$ROOT/scripts/services/postgres.sh" status 2>/dev/null || start_service postgres
     bash "$ROOT/scripts/services/kafka.sh" address 2>/dev/null || start_service kafka
     bash "$ROOT/scripts/services/warehouse.sh" status 2>/dev/null || start_service warehouse
+    bash "$ROOT/scripts/services/mail.sh" address 2>/dev/null || start_service mail
 }
 
 start_service() {

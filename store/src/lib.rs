@@ -7,6 +7,7 @@ pub mod fold_store;
 pub mod kafka;
 pub mod live;
 pub mod local_log;
+pub mod mail;
 pub mod postgres;
 pub mod scope;
 pub mod secrets;

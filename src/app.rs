@@ -58,7 +58,7 @@ impl App {
             }
             let live = LiveParts::new(&stores).await?;
             pages = Some(live.hub.clone());
-            reading = Some(Reading::new(&app.base, &stores, live, failures));
+            reading = Some(Reading::new(&app.base, &stores, live, failures)?);
         }
         if role.folds() {
             let folding = Folding::open(&app.base, &stores, pages)?;

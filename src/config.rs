@@ -15,10 +15,10 @@ mod text;
 mod validate;
 
 pub use problems::{Problem, Problems};
-pub use protection::{KafkaProtocol, PostgresTls, SaslMechanism};
+pub use protection::{KafkaProtocol, MailTls, PostgresTls, SaslMechanism};
 pub use secret::Secret;
 pub use sections::{
-    Api, Data, Demo, Edge, Kafka, Log, LogFormat, Postgres, Processor, Server, Telemetry, Warehouse, Web,
+    Api, Data, Demo, Edge, Kafka, Log, LogFormat, Mail, Postgres, Processor, Server, Telemetry, Warehouse, Web,
 };
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct Config {
     pub api: Api,
     /// The pages.
     pub web: Web,
+    /// Outgoing mail.
+    pub mail: Mail,
     /// The demo workspace.
     pub demo: Demo,
     /// What the process says about itself.

@@ -27,6 +27,7 @@ mod intake;
 pub mod ledger_stores;
 mod live_watch;
 pub mod log_repair;
+mod mail;
 pub mod migrate;
 mod moving;
 mod outside;

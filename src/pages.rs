@@ -1,5 +1,6 @@
 //! The pages' backend over the real services.
 
+mod accounts;
 mod failures;
 
 use crate::in_log::wait_until_known;
@@ -26,8 +27,6 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_util::sync::CancellationToken;
 use web::backend::*;
 
-/// Who did it, in the audit log.
-const ACTOR: &str = "operator";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// The services as pages need them.
@@ -132,9 +131,10 @@ impl Pages {
     async fn connect(&self, cookie: &SessionCookie, new: NewConnection) -> Result<Connected, FormError> {
         let slug = new.slug;
         let refused = |error| form_error(new.provider, error);
+        let session = self.open(cookie).await?;
         if let Some(name) = new.name {
             let vendor = NewVendor { name, ..NewVendor::named(&slug) };
-            self.app.control.ensure_vendor(vendor, ACTOR, (self.app.clock)()).await.map_err(refused)?;
+            self.app.control.open_workspace(&session, vendor, (self.app.clock)()).await.map_err(refused)?;
         }
         let request = ConnectRequest {
             vendor: slug.clone(),
@@ -146,7 +146,8 @@ impl Pages {
             complete_history: false,
             mode_hint: None,
         };
-        let connected = self.app.control.connect(request, ACTOR, (self.app.clock)()).await.map_err(refused)?;
+        let (actor, now) = (session.actor(), (self.app.clock)());
+        let connected = self.app.control.connect(request, &actor, now).await.map_err(refused)?;
         self.app.loader.load().await.map_err(failed("open the endpoint"))?;
         // What is delivered to the address that the page shows comes after the connection.
         wait_until_known(self.app.control.as_ref(), connected.vendor).await.map_err(refused)?;

@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long an ordinary part may take to stop.
 const BUDGET: Duration = Duration::from_secs(10);
+/// A mail that is being handed over is waited for.
+const MAIL_BUDGET: Duration = Duration::from_secs(70);
 /// How often the gauges of the spool are set.
 const SPOOL_GAUGES: Duration = Duration::from_secs(1);
 
@@ -190,6 +192,8 @@ fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListe
     let relay =
         Relay { control: Arc::new(base.control.clone()), log: base.log.clone(), writer: base.role.name().to_owned() };
     spawn(lifecycle.register("relay", BUDGET), async move |stop| relay.run(&stop).await);
+    let mail = reading.mail.worker(reading.control.clone(), reading.clock.clone());
+    spawn(lifecycle.register("mail", MAIL_BUDGET), async move |stop| mail.run(&stop).await);
     if let Some(listener) = listener {
         let reading = reading.clone();
         spawn(lifecycle.register("live signal", BUDGET), async move |stop| {

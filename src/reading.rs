@@ -5,6 +5,7 @@ use crate::data_folder::DataFolder;
 use crate::directory_loader::DirectoryLoader;
 use crate::failure_keeper::FailureKeeper;
 use crate::ledger_stores::{LedgerStores, held, visible};
+use crate::mail::Outgoing;
 use api::ledger::{Ledger, SharedLedger};
 use api::model::Watermark;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
@@ -45,6 +46,10 @@ pub struct Reading {
     pub failures: Arc<FailureKeeper>,
     /// Partitions of this process that stopped.
     pub alarms: Arc<Alarms>,
+    /// Where mail goes.
+    pub mail: Outgoing,
+    /// Whether unknown addresses may sign in.
+    pub may_sign_up: bool,
 }
 
 struct LiveWatermarks(Arc<LiveHub>);
@@ -88,7 +93,16 @@ impl LiveParts {
 
 impl Reading {
     /// Reads through the stores, as far as the live signal says is visible.
-    pub fn new(base: &Base, stores: &LedgerStores, live: LiveParts, failures: Arc<FailureKeeper>) -> Reading {
+    ///
+    /// # Errors
+    /// When the settings of outgoing mail cannot be used.
+    pub fn new(
+        base: &Base,
+        stores: &LedgerStores,
+        live: LiveParts,
+        failures: Arc<FailureKeeper>,
+    ) -> anyhow::Result<Reading> {
+        let mail = Outgoing::new(&base.config, base.folder.dir())?;
         let (clock, control) = (base.clock.clone(), base.control.clone());
         let LiveParts { hub, cache } = live;
         let watermarks: Arc<dyn WatermarkSource> = Arc::new(LiveWatermarks(hub.clone()));
@@ -111,7 +125,7 @@ impl Reading {
             watermarks,
             clock: clock.clone(),
         });
-        Reading {
+        Ok(Reading {
             folder: base.folder.clone(),
             clock,
             log: base.log.clone(),
@@ -124,6 +138,8 @@ impl Reading {
             reports,
             failures,
             alarms: Arc::default(),
-        }
+            mail,
+            may_sign_up: base.config.web.sign_up,
+        })
     }
 }

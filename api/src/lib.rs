@@ -1,5 +1,6 @@
 //! The operations of the product (services) and the JSON API over them.
 pub mod json;
 pub mod ledger;
+pub mod mail;
 pub mod model;
 pub mod services;

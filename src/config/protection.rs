@@ -1,9 +1,11 @@
 //! How connections to the outside parts are protected: the words of the settings, and what they must be together.
 
 use super::problems::Problems;
-use super::{Config, Kafka, Postgres};
+use super::{Config, Kafka, Mail, Postgres};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::Path;
+use store::mail::Sender;
 use store::tls::TlsError;
 use store::{postgres, tls};
 
@@ -73,12 +75,46 @@ pub enum PostgresTls {
     VerifyFull,
 }
 
+/// How the mail server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// In the clear at first, then encrypted.
+    #[default]
+    StartTls,
+    /// Encrypted from the first byte.
+    Tls,
+    /// Never encrypted.
+    Off,
+}
+
 /// Notes everything that cannot work.
 pub fn check(config: &Config, problems: &mut Problems) {
     check_kafka_user(&config.kafka, problems);
     check_kafka_files(&config.kafka, problems);
     check_postgres(&config.postgres, problems);
     check_warehouse(config, problems);
+    check_mail(&config.mail, problems);
+}
+
+fn check_mail(mail: &Mail, problems: &mut Problems) {
+    if let Err(message) = Sender::parse(&mail.from) {
+        problems.add("mail.from", "", message);
+    }
+    if mail.user.is_empty() != mail.password.is_empty() {
+        problems.add("mail.user", "", "and mail.password belong together: set both, or neither");
+    }
+    if !mail.tls_ca_file.is_empty() {
+        if mail.tls == MailTls::Off {
+            problems.add("mail.tls_ca_file", "", "would not be used: mail.tls is off");
+        }
+        check_file("mail.tls_ca_file", &mail.tls_ca_file, tls::check_authorities, problems);
+    }
+    let is_near = mail.host == "localhost" || mail.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if mail.tls == MailTls::Off && !mail.host.is_empty() && !is_near {
+        let message = "must be starttls or tls when mail.host is another machine: mail has links that sign in";
+        problems.add("mail.tls", "", message);
+    }
 }
 
 fn check_kafka_user(kafka: &Kafka, problems: &mut Problems) {

@@ -1,7 +1,7 @@
 //! The sections and their defaults. What each setting means stands in `config.default.toml`; a test
 //! keeps both equal.
 
-use super::protection::{KafkaProtocol, PostgresTls, SaslMechanism};
+use super::protection::{KafkaProtocol, MailTls, PostgresTls, SaslMechanism};
 use super::secret::Secret;
 use super::text;
 use ipnet::IpNet;
@@ -309,11 +309,47 @@ pub struct Web {
     pub max_streams: usize,
     /// How long a session lives, in days.
     pub session_days: u32,
+    /// Whether unknown addresses may sign in.
+    pub sign_up: bool,
 }
 
 impl Default for Web {
     fn default() -> Web {
-        Web { max_streams: 256, session_days: 30 }
+        Web { max_streams: 256, session_days: 30, sign_up: true }
+    }
+}
+
+/// Outgoing mail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// The SMTP server; empty = files.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub tls: MailTls,
+    /// Authorities beside the system's.
+    pub tls_ca_file: String,
+    /// Who signs in; empty = nobody.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+    /// Who writes.
+    pub from: String,
+}
+
+impl Default for Mail {
+    fn default() -> Mail {
+        Mail {
+            host: String::new(),
+            port: 587,
+            tls: MailTls::StartTls,
+            tls_ca_file: String::new(),
+            user: String::new(),
+            password: Secret::default(),
+            from: "AffiliTrack <no-reply@localhost>".to_owned(),
+        }
     }
 }
 

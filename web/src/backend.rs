@@ -259,7 +259,7 @@ pub struct LiveSignal {
 
 /// The services, as pages need them. Every method takes who asks and decides what they may see.
 #[async_trait]
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: crate::accounts::Accounts {
     /// Uses up a one-time token. `None`: unknown, used or expired.
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError>;
 

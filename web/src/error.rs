@@ -17,6 +17,9 @@ pub enum PageError {
     /// The one-time token was used, is too old, or never existed.
     #[error("expired link")]
     ExpiredLink,
+    /// The link or code of a mail was used, is too old, or never existed.
+    #[error("expired sign-in")]
+    ExpiredSignIn,
     /// No such page, vendor or purchase for this visitor.
     #[error("not found")]
     NotFound,
@@ -58,7 +61,7 @@ impl PageError {
     pub fn status(&self) -> StatusCode {
         match self {
             PageError::NoSession => StatusCode::UNAUTHORIZED,
-            PageError::ExpiredLink => StatusCode::GONE,
+            PageError::ExpiredLink | PageError::ExpiredSignIn => StatusCode::GONE,
             PageError::NotFound => StatusCode::NOT_FOUND,
             PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
             PageError::Forged => StatusCode::FORBIDDEN,
@@ -71,7 +74,7 @@ impl PageError {
     pub fn title(&self) -> &'static str {
         match self {
             PageError::NoSession => "You are not signed in here",
-            PageError::ExpiredLink => "This link has been used or is too old",
+            PageError::ExpiredLink | PageError::ExpiredSignIn => "This link has been used or is too old",
             PageError::NotFound => "There is nothing at this address",
             PageError::BadQuery { .. } => "Part of this address cannot be used",
             PageError::Forged => "This form is no longer valid",
@@ -84,7 +87,9 @@ impl PageError {
     /// What happened and what to do.
     pub fn text(&self) -> String {
         match self {
-            PageError::NoSession | PageError::ExpiredLink => {
+            PageError::NoSession => "Sign in to see your figures. Whoever runs this server gets in with the command below, too.".into(),
+            PageError::ExpiredSignIn => "Links and codes are good once, for fifteen minutes. Ask for a new mail; only the newest one counts.".into(),
+            PageError::ExpiredLink => {
                 "Each start prints a fresh link that opens this application once. Run the command below and open the link it prints.".into()
             }
             PageError::NotFound => "The address may be mistyped, or it belongs to a workspace that you cannot see.".into(),
@@ -141,6 +146,7 @@ struct ErrorPage<'a> {
     still_works: Option<&'a str>,
     command: Option<&'a str>,
     show_home: bool,
+    show_sign_in: bool,
     style: &'a str,
     icon: &'a str,
 }
@@ -153,7 +159,8 @@ impl IntoResponse for PageError {
             text: &self.text(),
             still_works: self.still_works(),
             command: self.command(),
-            show_home: !matches!(self, PageError::NoSession | PageError::ExpiredLink),
+            show_home: !matches!(self, PageError::NoSession | PageError::ExpiredLink | PageError::ExpiredSignIn),
+            show_sign_in: matches!(self, PageError::NoSession | PageError::ExpiredSignIn),
             style: assets::STYLE_CSS,
             icon: assets::ICON_SVG,
         };

@@ -10,12 +10,14 @@
 //! content hashes by `build.rs` from `assets/dist` (`npm run build`). Pages can be read
 //! with scripts switched off.
 
+pub mod accounts;
 pub mod assets;
 pub mod backend;
 pub mod error;
 pub mod layout;
 mod links;
 pub mod live;
+pub mod mails;
 pub mod money;
 pub mod pages;
 pub mod range;

@@ -116,6 +116,12 @@ fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
         .map(|(_, value)| SessionCookie(value.to_owned()))
 }
 
+/// The `Set-Cookie` line that forgets the session.
+pub(crate) fn gone_cookie_line(app: &App) -> String {
+    let secure = if app.settings.secure_cookie { "; Secure" } else { "" };
+    format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", app.settings.cookie_name)
+}
+
 /// The `Set-Cookie` line of a new session.
 pub(crate) fn cookie_line(app: &App, cookie: &SessionCookie) -> String {
     let settings = &app.settings;

@@ -320,3 +320,20 @@ async fn an_affiliates_address_is_kept_beside_the_log() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_workspace_is_its_makers_and_a_name_is_taken_once() {
+    on_every_backend(async |store| {
+        let (maya, ben) = (session_of(&*store, "maya@example.com").await, session_of(&*store, "ben@example.com").await);
+        let made = store.open_workspace(&maya, NewVendor::named("acme"), NOW).await.unwrap();
+        assert_eq!(store.open_workspace(&maya, NewVendor::named("acme"), NOW).await.unwrap(), made);
+        assert!(store.scope(&maya, "acme", Mode::Live).await.unwrap().is_some());
+        let words = store.open_workspace(&ben, NewVendor::named("acme"), NOW).await.unwrap_err().to_string();
+        assert!(words.contains("taken"), "{words}");
+        assert!(store.scope(&ben, "acme", Mode::Live).await.unwrap().is_none());
+        // What the command line made belongs to nobody, and cannot be taken over.
+        vendor(&*store, "house").await;
+        assert!(store.open_workspace(&ben, NewVendor::named("house"), NOW).await.is_err());
+    })
+    .await;
+}

@@ -1,7 +1,7 @@
 //! People who sign in: what they asked for, their sessions, and the vendors that they may open.
 
 use super::mails::{MailId, NewMail};
-use super::{ControlError, ControlResult, Session};
+use super::{ControlError, ControlResult, NewVendor, Session, Vendor};
 use crate::secrets::SecretText;
 use async_trait::async_trait;
 use domain::ids::{Timestamp, VendorId};
@@ -168,6 +168,9 @@ pub trait People: Send + Sync {
     async fn sessions_of(&self, session: &Session, now: Timestamp) -> ControlResult<Vec<SessionInfo>>;
     /// Ends one of the person's own sessions. One that is gone is no error.
     async fn end_session(&self, session: &Session, id: &str, now: Timestamp) -> ControlResult<()>;
+    /// Makes a vendor that belongs to the session's person; the operator's belong to nobody. One that exists is
+    /// returned as it is to whoever may open it, and is taken for everybody else.
+    async fn open_workspace(&self, session: &Session, vendor: NewVendor, now: Timestamp) -> ControlResult<Vendor>;
     /// The vendor is the person's from now on. What they are already stays.
     async fn add_member(
         &self,

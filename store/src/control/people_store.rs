@@ -57,6 +57,13 @@ impl<B: Backend> People for ControlStoreOn<B> {
         self.backend.write(Reach::Wiring, Tells::NOTHING, end).await
     }
 
+    async fn open_workspace(&self, session: &Session, vendor: NewVendor, now: Timestamp) -> ControlResult<Vendor> {
+        let (sealer, person, actor) = (self.sealer(), session.person, session.actor());
+        let open =
+            move |database: &dyn Database| sign_in::open_workspace(database, &sealer, (person, &vendor), &actor, now);
+        self.backend.write(Reach::Wiring, Tells::NOTHING, open).await
+    }
+
     async fn add_member(
         &self,
         vendor: VendorId,

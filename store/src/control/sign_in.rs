@@ -6,7 +6,7 @@ use super::decide::audit;
 use super::mails::{self, MailId};
 use super::people::*;
 use super::sealer::Sealer;
-use super::{ControlError, ControlResult, Session};
+use super::{ControlError, ControlResult, NewVendor, Session, Vendor, vendors};
 use crate::secrets::SecretText;
 use domain::ids::{Timestamp, VendorId};
 use sha2::{Digest, Sha256};
@@ -241,6 +241,37 @@ pub(super) fn end_session(database: &dyn Database, person: PersonId, id: &str, n
         audit(database, VendorId(0), &actor(person), "end_session", "{}", now)?;
     }
     Ok(())
+}
+
+pub(super) fn open_workspace(
+    database: &dyn Database,
+    sealer: &Sealer,
+    (person, vendor): (Option<PersonId>, &NewVendor),
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<Vendor> {
+    let known = vendors::by_slug(database, vendor.slug.trim())?;
+    let Some(person) = person else {
+        return known.map_or_else(|| vendors::ensure(database, sealer, vendor, actor, now), Ok);
+    };
+    if let Some(known) = known {
+        return match is_member(database, person, known.id)? {
+            true => Ok(known),
+            false => Err(taken(&known.slug)),
+        };
+    }
+    let made = vendors::ensure(database, sealer, vendor, actor, now)?;
+    // Somebody else may have made it since we looked: then it has members, and this person is none of them.
+    let owners = database.query_one("select count(*) from members where vendor = ?1", values![made.id.0])?;
+    if owners.get::<u64>(0)? > 0 || made.created_at != now {
+        return Err(taken(&made.slug));
+    }
+    add_member(database, made.id, person, Role::Owner, actor, now)?;
+    Ok(made)
+}
+
+fn taken(slug: &str) -> ControlError {
+    ControlError::invalid("vendor", format!("The name `{slug}` is taken; choose another."))
 }
 
 pub(super) fn add_member(

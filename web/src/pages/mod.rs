@@ -1,5 +1,6 @@
 //! The pages. One file per page: its query, its handler, its typed template.
 
+mod account;
 mod chart;
 mod connect_form;
 mod connections;
@@ -9,6 +10,7 @@ mod open;
 mod purchase;
 mod redemptions;
 mod rows;
+mod sign_in;
 mod waterfall;
 mod welcome;
 
@@ -33,6 +35,8 @@ pub(crate) fn router() -> Router<App> {
         .merge(purchase::router())
         .merge(connections::router())
         .merge(welcome::router())
+        .merge(sign_in::router())
+        .merge(account::router())
 }
 
 /// The first real vendor, else the demo, else the form that makes one.

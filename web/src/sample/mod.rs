@@ -1,6 +1,7 @@
 //! A backend with plausible data in memory, for tests and `examples/preview.rs`. It is not
 //! the demo workspace: that one goes through the real edge, log and fold.
 
+mod accounts;
 mod book;
 mod connections;
 mod explain;
@@ -93,6 +94,10 @@ impl SampleBackend {
         // Nobody listening is fine.
         let _ = self.signals.send((vendor.to_owned(), mode, signal));
         Some(item)
+    }
+
+    pub(crate) fn now(&self) -> domain::ids::Timestamp {
+        (self.clock)()
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {

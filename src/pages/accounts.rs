@@ -1,0 +1,151 @@
+//! Signing in, and a person's own account, over the real services.
+
+use super::{Pages, failed};
+use api::mail::{Mail, SignInLetter};
+use async_trait::async_trait;
+use domain::ids::Timestamp;
+use mail_parser::MessageParser;
+use store::control::{CodeTried, ControlError, MailAddress, NewMail, SIGN_IN_LIFE_MS, Session, SignInMail};
+use store::mail::{CaughtMail, FolderMail};
+use store::secrets::SecretText;
+use web::accounts::*;
+use web::backend::{BackendError, FieldError, FormError, NewSession, Secret, SessionCookie};
+
+fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
+    move |error| failed(doing)(error.into())
+}
+
+fn new_session(session: &Session) -> NewSession {
+    NewSession { cookie: SessionCookie(session.cookie().expose().to_owned()), csrf: Secret(session.csrf().to_owned()) }
+}
+
+impl Pages {
+    fn now(&self) -> Timestamp {
+        (self.app.clock)()
+    }
+
+    /// Writes the mail of a sign-in, once its link and code are drawn.
+    fn sign_in_mail(&self, recipient: &MailAddress) -> SignInMail {
+        let (url, recipient) = (self.public_url.clone(), recipient.clone());
+        let site = url::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        Box::new(move |secrets, cause| {
+            let mail = Mail::SignIn(SignInLetter {
+                link: format!("{url}/sign-in/link/{}", secrets.link.expose()),
+                code: secrets.code.expose().to_owned(),
+                minutes: SIGN_IN_LIFE_MS / 60_000,
+                site,
+            });
+            mail.queued(&recipient, cause.clone()).unwrap_or_else(|error| NewMail {
+                // Texts become JSON; if ever they do not, the row says so instead of nothing.
+                vendor: None,
+                cause,
+                kind: mail.kind(),
+                recipient: recipient.to_string(),
+                content: SecretText::new(error.to_string()),
+            })
+        })
+    }
+}
+
+#[async_trait]
+impl Accounts for Pages {
+    async fn ask_sign_in(&self, email: &str) -> Result<String, FormError> {
+        let address = MailAddress::parse(email).map_err(|message| {
+            FormError::Fields(vec![FieldError { field: "email".to_owned(), message: sentence(&message) }])
+        })?;
+        let (mail, may_sign_up) = (self.sign_in_mail(&address), self.app.may_sign_up);
+        let asked = self.app.control.ask_sign_in(&address, may_sign_up, mail, self.now()).await;
+        Ok(asked.map_err(store_failed("ask for a mail"))?.ticket)
+    }
+
+    async fn sign_in_of_link(&self, link: &str) -> Result<Option<String>, BackendError> {
+        let found = self.app.control.sign_in_of_link(link, self.now()).await;
+        Ok(found.map_err(store_failed("read the link"))?.map(|address| address.to_string()))
+    }
+
+    async fn open_by_link(&self, link: &str, agent: &str) -> Result<Option<NewSession>, BackendError> {
+        let opened = self.app.control.open_by_link(link, agent, self.now()).await;
+        Ok(opened.map_err(store_failed("open a session"))?.as_ref().map(new_session))
+    }
+
+    async fn open_by_code(&self, ticket: &str, code: &str, agent: &str) -> Result<CodeOutcome, BackendError> {
+        let tried = self.app.control.open_by_code(ticket, code, agent, self.now()).await;
+        Ok(match tried.map_err(store_failed("open a session"))? {
+            CodeTried::Opened(session) => CodeOutcome::Opened(new_session(&session)),
+            CodeTried::Wrong { left } => CodeOutcome::Wrong { left },
+            CodeTried::Gone => CodeOutcome::Gone,
+        })
+    }
+
+    async fn account(&self, cookie: &SessionCookie) -> Result<AccountView, BackendError> {
+        let session = self.open(cookie).await?;
+        let person = self.app.control.person(&session).await.map_err(store_failed("read the account"))?;
+        let sessions = self.app.control.sessions_of(&session, self.now()).await;
+        let row = |session: store::control::SessionInfo| SessionRow {
+            id: session.id,
+            agent: session.agent,
+            created_at: session.created_at,
+            last_used_at: session.last_used_at,
+            is_this: session.is_this,
+        };
+        Ok(AccountView {
+            email: person.map(|person| person.email.to_string()),
+            sessions: sessions.map_err(store_failed("list sessions"))?.into_iter().map(row).collect(),
+        })
+    }
+
+    async fn end_session(&self, cookie: &SessionCookie, id: &str) -> Result<(), BackendError> {
+        let session = self.open(cookie).await?;
+        self.app.control.end_session(&session, id, self.now()).await.map_err(store_failed("end a session"))
+    }
+
+    async fn sign_out(&self, cookie: &SessionCookie) -> Result<(), BackendError> {
+        let session = self.open(cookie).await?;
+        self.app.control.close_session(&session).await.map_err(store_failed("end the session"))
+    }
+
+    async fn caught_mail(&self, cookie: Option<&SessionCookie>) -> Result<Option<Vec<CaughtRow>>, BackendError> {
+        let Some(folder) = self.app.mail.caught.clone() else {
+            return Ok(None);
+        };
+        let is_operator = match cookie {
+            Some(cookie) => self.open(cookie).await.is_ok_and(|session| session.person().is_none()),
+            None => false,
+        };
+        if !(is_operator || self.app.mail.is_shown_to_all) {
+            return Ok(None);
+        }
+        let read = tokio::task::spawn_blocking(move || read_caught(&folder)).await;
+        let rows = read.map_err(anyhow::Error::from).map_err(failed("read caught mail"))?;
+        Ok(Some(rows.map_err(anyhow::Error::from).map_err(failed("read caught mail"))?))
+    }
+}
+
+fn read_caught(folder: &FolderMail) -> std::io::Result<Vec<CaughtRow>> {
+    let mut rows = Vec::new();
+    for caught in folder.caught()? {
+        // One that somebody removed meanwhile is not there any more.
+        if let Some(message) = folder.read(&caught.name)? {
+            rows.push(caught_row(caught, &message));
+        }
+    }
+    Ok(rows)
+}
+
+fn caught_row(caught: CaughtMail, message: &[u8]) -> CaughtRow {
+    let message = MessageParser::default().parse(message).unwrap_or_default();
+    let to = message.to().and_then(|to| to.first()).and_then(|to| to.address()).unwrap_or("nobody");
+    CaughtRow {
+        name: caught.name,
+        at: Timestamp(caught.at),
+        to: to.to_owned(),
+        subject: message.subject().unwrap_or("(no subject)").to_owned(),
+        text: message.body_text(0).map(|text| text.replace("\r\n", "\n")).unwrap_or_default(),
+    }
+}
+
+/// With a capital at its beginning and a full stop at its end.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
+}

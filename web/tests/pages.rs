@@ -447,3 +447,97 @@ async fn pages_say_so_while_figures_are_being_rebuilt() {
     site.backend.set_incomplete("acme", false);
     assert!(!site.ok("/acme/dashboard").await.body.contains("Figures are being rebuilt"));
 }
+
+fn form(path: &str, site: &str, body: &str) -> Request<Body> {
+    Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", site)
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn signing_in_by_mail_takes_an_address_then_six_digits() {
+    let site = Site::new();
+    let asked = site.ask(Request::get("/sign-in").body(Body::empty()).unwrap()).await;
+    assert!(asked.status == StatusCode::OK && asked.body.contains("name=\"email\""));
+    let wrong = site.ask(form("/sign-in", "same-origin", "email=%3Cmaya%3E")).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.body.contains("there is no @") && wrong.body.contains("&#60;maya&#62;"), "{}", wrong.body);
+    let sent = site.ask(form("/sign-in", "same-origin", "email=maya%40example.com")).await;
+    assert!(sent.body.contains("sample-ticket") && sent.body.contains("one-time-code"), "{}", sent.body);
+    let code = |code: &str| format!("email=maya%40example.com&ticket=sample-ticket&code={code}");
+    for (typed, said) in [("999999", "4 tries are left"), ("", "Type the six digits")] {
+        let again = site.ask(form("/sign-in/code", "same-origin", &code(typed))).await;
+        assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(again.body.contains(said) && again.body.contains("sample-ticket"), "{}", again.body);
+    }
+    let opened = site.ask(form("/sign-in/code", "same-origin", &code("123456"))).await;
+    assert_eq!(opened.status, StatusCode::SEE_OTHER);
+    let cookie = opened.headers[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.contains(COOKIE) && cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let gone = site.ask(form("/sign-in/code", "same-origin", "ticket=other&code=123456")).await;
+    assert!(gone.status == StatusCode::GONE && gone.body.contains("Sign in by e-mail"));
+}
+
+#[tokio::test]
+async fn a_link_shows_a_button_and_opens_with_it_only() {
+    let site = Site::new();
+    for _ in 0..2 {
+        let seen = site.ask(Request::get("/sign-in/link/sample-link").body(Body::empty()).unwrap()).await;
+        assert!(seen.status == StatusCode::OK && seen.body.contains("maya@example.com"));
+        assert!(!seen.headers.contains_key(header::SET_COOKIE), "opening it uses nothing up");
+    }
+    let opened = site.ask(form("/sign-in/link/sample-link", "same-origin", "")).await;
+    assert!(opened.status == StatusCode::SEE_OTHER && opened.headers.contains_key(header::SET_COOKIE));
+    for path in ["/sign-in/link/other", &format!("/sign-in/link/{}", "a".repeat(300))] {
+        let seen = site.ask(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!((seen.status, site.ask(form(path, "none", "")).await.status), (StatusCode::GONE, StatusCode::GONE));
+    }
+}
+
+#[tokio::test]
+async fn another_site_signs_nobody_in() {
+    let site = Site::new();
+    for (path, body) in [
+        ("/sign-in", "email=maya%40example.com"),
+        ("/sign-in/code", "ticket=sample-ticket&code=123456"),
+        ("/sign-in/link/sample-link", ""),
+    ] {
+        for from in ["cross-site", "same-site"] {
+            let answer = site.ask(form(path, from, body)).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} from {from}");
+            assert!(!answer.headers.contains_key(header::SET_COOKIE));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_lists_its_sessions_and_signs_out() {
+    let site = Site::new();
+    let page = site.ok("/account").await;
+    for said in ["maya@example.com", "Firefox on Linux", "this browser", "Safari on iPhone"] {
+        assert!(page.body.contains(said), "{said}");
+    }
+    assert_eq!(page.body.matches("/account/sessions/end").count(), 1, "this session has another button");
+    for path in ["/account/sessions/end", "/sign-out"] {
+        assert_eq!(site.post(path, "csrf=wrong&session=b2").await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert_eq!(
+        site.post("/account/sessions/end", &format!("csrf={CSRF}&session=b2")).await.status,
+        StatusCode::SEE_OTHER
+    );
+    let out = site.post("/sign-out", &format!("csrf={CSRF}")).await;
+    assert!(out.headers[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+    let nobody = site.ask(Request::get("/account").body(Body::empty()).unwrap()).await;
+    assert!(nobody.status == StatusCode::UNAUTHORIZED && nobody.body.contains("/sign-in"));
+}
+
+#[tokio::test]
+async fn caught_mail_is_shown_to_whom_it_may_be() {
+    let site = Site::new();
+    let page = site.ok("/demo/mail").await;
+    assert!(page.body.contains("<a href=\"https://track.example/sign-in/link/sample-link\">"), "{}", page.body);
+    let nobody = site.ask(Request::get("/demo/mail").body(Body::empty()).unwrap()).await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+}

@@ -186,3 +186,7 @@ fn outcome(end: &MailEnd) -> &'static str {
         MailEnd::Unsure { .. } => "unsure",
     }
 }
+
+#[cfg(test)]
+#[path = "mail_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+//! Learning a code's level and how much it varies, hour by hour, one hour late.
+
+use super::context::hour_of;
+use super::local_clock::WEEK_HOURS;
+use super::state::{CodeState, Episode};
+use super::{HOUR_MS, VendorContext};
+
+const LEVEL_HALF_LIFE_HOURS: f64 = 14.0 * 24.0;
+const DISPERSION_HALF_LIFE_HOURS: f64 = 30.0 * 24.0;
+/// Half-life of what would become the new level if an episode lasts.
+const EPISODE_HALF_LIFE_HOURS: f64 = 12.0;
+/// Variance beyond Poisson, as a square of the coefficient of variation of an hour's rate.
+const DISPERSION_PRIOR: f64 = 0.05;
+const DISPERSION_PRIOR_WEIGHT: f64 = 200.0;
+const DISPERSION_RANGE: (f64, f64) = (0.02, 2.0);
+/// After the last redemption so many hours of silence still tell how much a code varies.
+const LISTENED_HOURS: u32 = WEEK_HOURS as u32;
+/// Minutes before the first sign of an episode that are not learned.
+const DOUBTED_MINUTES_BEFORE: u32 = 60;
+/// Minutes after its last sign that are not learned.
+const DOUBTED_MINUTES_AFTER: u32 = 120;
+
+/// What a code is expected to do, and how sure that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Level {
+    /// Redemptions an hour of mean activity.
+    pub(super) mean: f64,
+    /// Redemptions it was learned from, the prior one included.
+    pub(super) weight: f64,
+    /// Square of the coefficient of variation of an hour.
+    pub(super) dispersion: f64,
+}
+
+impl Level {
+    /// The Gamma posterior: one redemption at the vendor's mean level, and what was counted since.
+    pub(super) fn of(state: &CodeState, mean_level: f64) -> Level {
+        let mean_level = mean_level.max(f64::MIN_POSITIVE);
+        let sums = Sums::of(state);
+        Level { mean: sums.mean(mean_level), weight: 1.0 + sums.events, dispersion: sums.dispersion() }
+    }
+}
+
+/// The sums that age, in full width while hours are learned.
+struct Sums {
+    events: f64,
+    exposure: f64,
+    excess: f64,
+    squares: f64,
+}
+
+impl Sums {
+    fn of(state: &CodeState) -> Sums {
+        Sums {
+            events: f64::from(state.events),
+            exposure: f64::from(state.exposure),
+            excess: f64::from(state.excess),
+            squares: f64::from(state.squares),
+        }
+    }
+
+    fn store(&self, state: &mut CodeState) {
+        state.events = self.events as f32;
+        state.exposure = self.exposure as f32;
+        state.excess = self.excess as f32;
+        state.squares = self.squares as f32;
+    }
+
+    fn mean(&self, mean_level: f64) -> f64 {
+        (1.0 + self.events) / (mean_level.recip() + self.exposure)
+    }
+
+    fn dispersion(&self) -> f64 {
+        let prior = DISPERSION_PRIOR * DISPERSION_PRIOR_WEIGHT;
+        let estimate = (prior + self.excess) / (DISPERSION_PRIOR_WEIGHT + self.squares);
+        estimate.clamp(DISPERSION_RANGE.0, DISPERSION_RANGE.1)
+    }
+
+    fn age(&mut self, level_kept: f64, dispersion_kept: f64) {
+        self.events *= level_kept;
+        self.exposure *= level_kept;
+        self.excess *= dispersion_kept;
+        self.squares *= dispersion_kept;
+    }
+
+    /// One hour with so many redemptions and so many hours of mean activity.
+    fn learn(&mut self, count: f64, hours: f64) {
+        self.events += count;
+        self.exposure += hours;
+    }
+
+    fn learn_dispersion(&mut self, count: f64, expected: f64) {
+        self.excess += (count - expected) * (count - expected) - expected;
+        self.squares += expected * expected;
+    }
+}
+
+fn kept(hours: f64, half_life_hours: f64) -> f64 {
+    (-hours / half_life_hours).exp2()
+}
+
+/// Learns every hour that ended at least an hour before this moment.
+pub(super) fn learn_until(state: &mut CodeState, context: &VendorContext, at_ms: i64) {
+    let end = hour_of(at_ms).saturating_sub(1);
+    if state.learned_until == 0 {
+        state.learned_until = hour_of(at_ms).max(1);
+    }
+    let start = state.learned_until;
+    if start >= end {
+        return;
+    }
+    let listened_until = end.min(start.saturating_add(LISTENED_HOURS));
+    let mut sums = Sums::of(state);
+    learn_hours(state, context, &mut sums, start..listened_until, true);
+    let weeks = (end - listened_until) / LISTENED_HOURS;
+    learn_silent_weeks(state, context, &mut sums, listened_until, weeks);
+    let rest = listened_until + weeks * LISTENED_HOURS;
+    learn_hours(state, context, &mut sums, rest..end, false);
+    sums.store(state);
+    state.learned_until = end;
+    state.hours.forget_before(end);
+}
+
+fn learn_hours(
+    state: &mut CodeState,
+    context: &VendorContext,
+    sums: &mut Sums,
+    hours: std::ops::Range<u32>,
+    with_dispersion: bool,
+) {
+    let level_kept = kept(1.0, LEVEL_HALF_LIFE_HOURS);
+    let dispersion_kept = kept(1.0, DISPERSION_HALF_LIFE_HOURS);
+    let mean_level = context.believable_level();
+    for hour in hours {
+        let (from_ms, to_ms) = (i64::from(hour) * HOUR_MS, i64::from(hour + 1) * HOUR_MS);
+        let count = f64::from(state.hours.count_of(hour));
+        let exposure = context.hours_between(state.code, from_ms, to_ms);
+        let expected = sums.mean(mean_level) * exposure;
+        sums.age(level_kept, dispersion_kept);
+        if let Some(episode) = state.episode.as_mut().filter(|episode| episode.doubts(hour))
+            && !context.is_announced(state.code, from_ms, to_ms)
+        {
+            episode.set_aside(count, exposure);
+            continue;
+        }
+        sums.learn(count, exposure);
+        if with_dispersion {
+            sums.learn_dispersion(count, expected);
+        }
+    }
+}
+
+/// Whole weeks without a redemption, at the price of one.
+///
+/// After `m` weeks, each of which keeps the part `k` of what was before it and adds the exposure `w`, there is
+/// `before * k^m + w * (1 - k^m) / (1 - k)`.
+fn learn_silent_weeks(state: &CodeState, context: &VendorContext, sums: &mut Sums, from_hour: u32, weeks: u32) {
+    if weeks == 0 {
+        return;
+    }
+    let mut week = 0.0;
+    for hour in from_hour..from_hour + LISTENED_HOURS {
+        let from_ms = i64::from(hour) * HOUR_MS;
+        week = week * kept(1.0, LEVEL_HALF_LIFE_HOURS) + context.hours_between(state.code, from_ms, from_ms + HOUR_MS);
+    }
+    let one_week = f64::from(LISTENED_HOURS);
+    let many_weeks = one_week * f64::from(weeks);
+    let all_kept = kept(many_weeks, LEVEL_HALF_LIFE_HOURS);
+    sums.age(all_kept, kept(many_weeks, DISPERSION_HALF_LIFE_HOURS));
+    sums.learn(0.0, week * (1.0 - all_kept) / (1.0 - kept(one_week, LEVEL_HALF_LIFE_HOURS)));
+}
+
+/// A redemption that came too late to be judged.
+pub(super) fn learn_late(state: &mut CodeState, context: &VendorContext, at_ms: i64) {
+    learn_until(state, context, at_ms);
+    let hour = hour_of(at_ms);
+    if hour >= state.learned_until {
+        state.hours.add(hour);
+    } else if !state.episode.as_ref().is_some_and(|episode| episode.doubts(hour)) {
+        let age = f64::from(state.learned_until - 1 - hour);
+        state.events = (f64::from(state.events) + kept(age, LEVEL_HALF_LIFE_HOURS)) as f32;
+    }
+}
+
+impl Episode {
+    /// Whether an hour is too near to be learned.
+    fn doubts(&self, hour: u32) -> bool {
+        let (from, to) = (hour.saturating_mul(60), hour.saturating_mul(60).saturating_add(60));
+        to > self.since.saturating_sub(DOUBTED_MINUTES_BEFORE) && from < self.last.saturating_add(DOUBTED_MINUTES_AFTER)
+    }
+
+    fn set_aside(&mut self, count: f64, exposure: f64) {
+        let kept = kept(1.0, EPISODE_HALF_LIFE_HOURS);
+        self.events = (f64::from(self.events) * kept + count) as f32;
+        self.exposure = (f64::from(self.exposure) * kept + exposure) as f32;
+    }
+}

@@ -85,25 +85,35 @@ pub struct Thresholds {
     pub tail: f64,
 }
 
+/// Nats at which the sums alone alarm falsely once per year on a code with [`MEASURED_LEVEL`].
+const RISE_AT_ONE_A_YEAR: f64 = 10.4;
+/// Chance at which the windows alone alarm falsely once per year on such a code.
+const TAIL_AT_ONE_A_YEAR: f64 = 9.5e-6;
+/// Redemptions an hour.
+const MEASURED_LEVEL: f64 = 2.0;
+/// Busier codes have more chances to alarm falsely: so many nats per e-fold of the level.
+const RISE_PER_LEVEL: f64 = 0.7;
+/// The same for the windows.
+const TAIL_PER_LEVEL: f64 = 0.57;
+/// Beyond these levels (redemptions an hour) nothing was measured.
+const LEVELS: (f64, f64) = (0.02, 1e3);
+/// Fewer nats than this are no evidence, however few codes there are.
+const LOWEST_RISE: f64 = 6.0;
+const FREEZE: f64 = 10.0;
+
 impl Thresholds {
-    /// For a vendor with so many codes in use. Each statistic gets half of the false alarms.
+    /// For a vendor with so many codes in use and a code with this level. Each statistic gets half of the false alarms.
     ///
-    /// False alarms fall about e-fold with each nat and in proportion to the tail; the two constants are measured
-    /// (`tests/spike_gates.rs`).
-    pub fn for_codes(active_codes: u32) -> Thresholds {
+    /// False alarms fall about e-fold with each nat and in proportion to the tail, and rise with the level; the
+    /// constants are measured (`tests/spike_gates.rs`).
+    pub fn new(active_codes: u32, level_per_hour: f64) -> Thresholds {
         let half = ALARMS_PER_VENDOR_YEAR / f64::from(active_codes.max(1)) / 2.0;
-        let rise = (RISE_AT_ONE_A_YEAR - half.ln()).max(LOWEST_RISE);
-        Thresholds { rise, freeze: FREEZE.min(rise - 1.0), tail: TAIL_AT_ONE_A_YEAR * half }
+        let busier = (level_per_hour.clamp(LEVELS.0, LEVELS.1) / MEASURED_LEVEL).ln();
+        let rise = (RISE_AT_ONE_A_YEAR - half.ln() + RISE_PER_LEVEL * busier).max(LOWEST_RISE);
+        let tail = TAIL_AT_ONE_A_YEAR * half * (-TAIL_PER_LEVEL * busier).exp();
+        Thresholds { rise, freeze: FREEZE.min(rise - 1.0), tail }
     }
 }
-
-/// Nats at which the sums alone alarm falsely about once per code and year.
-const RISE_AT_ONE_A_YEAR: f64 = 11.5;
-/// Chance at which the windows alone alarm falsely about once per code and year.
-const TAIL_AT_ONE_A_YEAR: f64 = 1.25e-5;
-/// Fewer nats than this are no evidence, however few codes there are.
-const LOWEST_RISE: f64 = 8.0;
-const FREEZE: f64 = 10.0;
 
 /// The hour a moment lies in; moments before 1970 lie in the first.
 pub(super) fn hour_of(at_ms: i64) -> u32 {
@@ -122,13 +132,20 @@ mod tests {
 
     #[test]
     fn thresholds_follow_the_number_of_codes() {
-        let twelve = Thresholds::for_codes(12);
-        let many = Thresholds::for_codes(12_000);
+        let twelve = Thresholds::new(12, 2.0);
+        let many = Thresholds::new(12_000, 2.0);
         assert!((many.rise - twelve.rise - 1000.0_f64.ln()).abs() < 1e-9);
         assert!((many.tail * 1000.0 - twelve.tail).abs() < 1e-15);
-        let one = Thresholds::for_codes(0);
-        assert_eq!(one, Thresholds::for_codes(1));
+        let one = Thresholds::new(0, 0.0);
+        assert_eq!(one, Thresholds::new(1, 0.0));
         assert!(one.freeze < one.rise && one.rise >= LOWEST_RISE);
+    }
+
+    #[test]
+    fn thresholds_are_higher_for_busy_codes() {
+        let (rare, busy) = (Thresholds::new(12, 0.5), Thresholds::new(12, 12.0));
+        assert!(rare.rise < busy.rise && rare.tail > busy.tail);
+        assert_eq!(Thresholds::new(12, 1e9), Thresholds::new(12, 1e3));
     }
 
     #[test]

@@ -44,18 +44,12 @@ pub struct Redemption {
 #[derive(Debug, Clone, Copy)]
 pub struct Detector<'a> {
     context: VendorContext<'a>,
-    thresholds: Thresholds,
 }
 
 impl<'a> Detector<'a> {
     /// For a vendor as it is now.
     pub fn new(context: VendorContext<'a>) -> Detector<'a> {
-        Detector { context, thresholds: Thresholds::for_codes(context.active_codes) }
-    }
-
-    /// With other thresholds: for measuring.
-    pub fn with_thresholds(context: VendorContext<'a>, thresholds: Thresholds) -> Detector<'a> {
-        Detector { context, thresholds }
+        Detector { context }
     }
 
     /// Takes in a redemption. The alert, if any, is about redemptions that happened at least [`ORDER_MS`] before this
@@ -114,22 +108,29 @@ impl<'a> Detector<'a> {
         end_old_episode(state, slot_of(now_ms, MINUTE_MS));
         count_in_windows(state, at_ms, customer, now_ms);
         let level = Level::of(state, self.context.believable_level());
+        let thresholds = Thresholds::new(self.context.active_codes, level.mean);
         if at_ms == now_ms {
-            move_rises(state, &self.context, level, at_ms, self.thresholds.rise);
+            move_rises(state, &self.context, level, at_ms, thresholds.rise);
         }
         let windows = windows(state, &self.context, level, now_ms);
-        self.draw_conclusions(state, &windows, now_ms)
+        self.draw_conclusions(state, &windows, thresholds, now_ms)
     }
 
-    fn draw_conclusions(&self, state: &mut CodeState, windows: &[Window; 3], now_ms: i64) -> Option<Alert> {
+    fn draw_conclusions(
+        &self,
+        state: &mut CodeState,
+        windows: &[Window; 3],
+        thresholds: Thresholds,
+        now_ms: i64,
+    ) -> Option<Alert> {
         let minute = slot_of(now_ms, MINUTE_MS);
         let (rise, statistic) = largest_rise(state);
         let telling = most_telling(windows);
-        let has_risen = rise >= self.thresholds.rise;
+        let has_risen = rise >= thresholds.rise;
         let enough = windows[2].observed >= FEWEST_REDEMPTIONS
             && state.customers.count_from(minute.saturating_sub(360)) >= FEWEST_CUSTOMERS;
-        let is_window = telling.tail < self.thresholds.tail;
-        if rise <= self.thresholds.freeze && !(is_window && enough) {
+        let is_window = telling.tail < thresholds.tail;
+        if rise <= thresholds.freeze && !(is_window && enough) {
             return None;
         }
         let fresh = Episode { since: minute, last: minute, raised: false, events: 0.0, exposure: 0.0 };

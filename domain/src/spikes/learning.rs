@@ -194,3 +194,89 @@ impl Episode {
         self.exposure = (f64::from(self.exposure) * kept + exposure) as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{CodeId, Timestamp, VendorId};
+    use crate::spikes::{Curve, LocalClock, Season};
+    use proptest::prelude::*;
+
+    fn context<'a>(curve: &'a Curve, clock: &'a LocalClock) -> VendorContext<'a> {
+        let vendor = VendorId(1);
+        VendorContext { vendor, mean_level: 0.5, active_codes: 1, curve, clock, campaigns: &[] }
+    }
+
+    /// A code that was redeemed so often in each of its first hours.
+    fn with_counts(counts: &[u16], context: &VendorContext) -> CodeState {
+        let mut state = CodeState::new(CodeId(1));
+        for (index, count) in counts.iter().enumerate() {
+            let at_ms = (500_000 + index as i64) * HOUR_MS;
+            learn_until(&mut state, context, at_ms);
+            (0..*count).for_each(|_| state.hours.add(hour_of(at_ms)));
+        }
+        state
+    }
+
+    fn close(left: f32, right: f64) -> bool {
+        (f64::from(left) - right).abs() <= 1e-4 * right.abs().max(1e-3)
+    }
+
+    proptest! {
+        /// Hour by hour by the definition, however long nothing happens.
+        #[test]
+        fn silence_is_the_sum_of_its_hours(counts in prop::collection::vec(0..9_u16, 1..60), silence in 1..4000_u32) {
+            let (curve, clock) = (Season::typical().curve(), LocalClock::fixed(3600));
+            let context = context(&curve, &clock);
+            let mut state = with_counts(&counts, &context);
+            let end = 500_000 + counts.len() as u32 + silence;
+            let mut plain = Sums { events: 0.0, exposure: 0.0, excess: 0.0, squares: 0.0 };
+            let listened_until = state.learned_until + LISTENED_HOURS;
+            for hour in 500_000..end - 1 {
+                let count = f64::from(counts.get((hour - 500_000) as usize).copied().unwrap_or(0));
+                let at = Timestamp(i64::from(hour) * HOUR_MS);
+                let exposure = curve.factor(clock.hour_of_week(at));
+                let expected = plain.mean(0.5) * exposure;
+                plain.age(0.5_f64.powf(1.0 / 336.0), 0.5_f64.powf(1.0 / 720.0));
+                plain.learn(count, exposure);
+                if hour < listened_until {
+                    plain.learn_dispersion(count, expected);
+                }
+            }
+            learn_until(&mut state, &context, i64::from(end) * HOUR_MS);
+            prop_assert_eq!(state.learned_until, end - 1);
+            prop_assert!(close(state.events, plain.events), "{} {}", state.events, plain.events);
+            prop_assert!(close(state.exposure, plain.exposure), "{} {}", state.exposure, plain.exposure);
+            prop_assert!(close(state.excess, plain.excess), "{} {}", state.excess, plain.excess);
+            prop_assert!(close(state.squares, plain.squares), "{} {}", state.squares, plain.squares);
+            prop_assert!(state.hours.entries().is_empty() || silence < 3);
+        }
+    }
+
+    #[test]
+    fn a_new_code_begins_where_its_peers_are() {
+        let level = Level::of(&CodeState::new(CodeId(1)), 0.5);
+        assert_eq!((level.mean, level.weight), (0.5, 1.0));
+        assert!((level.dispersion - DISPERSION_PRIOR).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_late_redemption_only_adds_to_the_level() {
+        let (curve, clock) = (Season::flat().curve(), LocalClock::fixed(0));
+        let context = context(&curve, &clock);
+        let mut late = with_counts(&[2; 40], &context);
+        let mut punctual = late.clone();
+        let hour = late.learned_until + 1;
+        learn_late(&mut late, &context, i64::from(hour) * HOUR_MS);
+        assert_eq!(late.hours.count_of(hour), punctual.hours.count_of(hour) + 1);
+        assert_eq!((late.events, late.rises), (punctual.events, punctual.rises));
+        let learned = late.events;
+        learn_late(&mut late, &context, i64::from(punctual.learned_until - 336 - 1) * HOUR_MS);
+        assert!((late.events - learned - 0.5).abs() < 1e-3, "one half-life old counts half");
+        punctual.episode =
+            Some(Episode { since: hour * 60, last: hour * 60, raised: true, events: 0.0, exposure: 0.0 });
+        learn_until(&mut punctual, &context, i64::from(hour + 10) * HOUR_MS);
+        let episode = punctual.episode.expect("only the detector ends it");
+        assert!((3.0..4.0).contains(&episode.events), "the two hours beside it are set aside, weighed by age");
+    }
+}

@@ -16,6 +16,8 @@ mod detector;
 mod evidence;
 mod learning;
 mod local_clock;
+#[cfg(test)]
+mod properties;
 mod season;
 mod slots;
 mod state;

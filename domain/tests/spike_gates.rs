@@ -83,7 +83,7 @@ fn spikes_at_two_an_hour() {
     at_most("median of 5x", median(&five), 120.0);
     at_most("median of 10x", median(&ten), 40.0);
     at_least("20x in 15 min", twenty.share_within(15.0), 0.55);
-    at_least("50x in 15 min", fifty.share_within(15.0), 0.94);
+    at_least("50x in 15 min", fifty.share_within(15.0), 0.9);
 }
 
 #[test]
@@ -114,15 +114,25 @@ fn a_code_that_becomes_popular_alarms_once_and_is_learned() {
         let learned = steps.iter().filter(|step| (0.75..1.35).contains(&step.learned)).count();
         let after: usize = steps.iter().map(|step| step.alarms_in_two_weeks_after).sum();
         println!("{per_hour}/h, step to 5x: {once} of 100 alarm once, {never} never, {learned} learned, {after} after");
+        assert_eq!(never, 0);
+        assert!(once >= 97, "{once} of 100 alarm once");
+        assert!(learned >= 95, "{learned} of 100 are within a third of the new level");
+        // Two weeks of 100 codes are four code-years.
+        assert!(after <= 12, "{after} alarms in the two weeks after");
     }
 }
 
+/// With one false alarm per code and year anyway, six weeks of 100 codes have twelve, and now and then a code has two.
 #[test]
 fn slow_growth_alarms_at_most_once() {
     for per_hour in [0.5, 2.0, 12.0] {
-        let alarms: Vec<usize> = (0..100).map(|number| scenarios::alarms_of_a_slow_doubling(per_hour, number)).collect();
-        let most = alarms.iter().max().copied().unwrap_or(0);
-        println!("{per_hour}/h, doubled in four weeks: {} alarms of 100 codes, at most {most}", alarms.iter().sum::<usize>());
+        let alarms: Vec<usize> =
+            (0..100).map(|number| scenarios::alarms_of_a_slow_doubling(per_hour, number)).collect();
+        let (total, twice) = (alarms.iter().sum::<usize>(), alarms.iter().filter(|count| **count > 1).count());
+        println!("{per_hour}/h, doubled in four weeks: {total} alarms of 100 codes, {twice} more than one");
+        assert!(alarms.iter().all(|count| *count <= 2), "{alarms:?}");
+        assert!(twice <= 3, "{twice} of 100 alarm twice");
+        assert!(total <= 25, "{total} alarms of 100 codes");
     }
 }
 
@@ -130,11 +140,14 @@ fn slow_growth_alarms_at_most_once() {
 fn the_week_after_the_clocks_change_is_quiet() {
     let (week, before) = scenarios::alarms_when_clocks_change(1000, 2.0);
     println!("clocks change: {week} alarms of 1,000 codes in the week after, {before} in the four weeks before");
+    assert!(week * 4 <= before * 2, "more than twice as many as in an ordinary week");
 }
 
 #[test]
 fn wrong_clocks_and_records_read_twice_repeat_nothing() {
     let (raises, quiet) = scenarios::raises_with_wrong_clocks(50);
-    println!("wrong clocks: {} alerts, {quiet} outside spikes", raises.len());
+    println!("wrong clocks: {} alerts for 150 spikes, {quiet} outside spikes", raises.len());
     assert!(raises.iter().all(|count| *count == 1), "{raises:?}");
+    assert!((140..=160).contains(&raises.len()), "{} alerts for 150 spikes", raises.len());
+    assert!(quiet <= 3, "{quiet} alerts outside spikes");
 }

@@ -2,6 +2,7 @@
 
 use super::CodeState;
 use super::customers::{Customers, REMEMBERED};
+use super::learning::Memory;
 use super::slots::Slots;
 use super::state::{Episode, MOST_WAITING};
 use crate::ids::CodeId;
@@ -33,7 +34,9 @@ impl CodeState {
         out.extend(self.next_position.to_le_bytes());
         out.extend(self.learned_until.to_le_bytes());
         out.extend(self.last_at.to_le_bytes());
-        for number in [self.events, self.exposure, self.excess, self.squares].iter().chain(&self.rises) {
+        write_memory(&mut out, self.level);
+        write_memory(&mut out, self.recent);
+        for number in [self.excess, self.squares].iter().chain(&self.rises) {
             out.extend(number.to_le_bytes());
         }
         out.push(u8::from(self.episode.is_some()));
@@ -41,8 +44,7 @@ impl CodeState {
             out.extend(episode.since.to_le_bytes());
             out.extend(episode.last.to_le_bytes());
             out.push(u8::from(episode.raised));
-            out.extend(episode.events.to_le_bytes());
-            out.extend(episode.exposure.to_le_bytes());
+            write_memory(&mut out, episode.aside);
         }
         for slots in [&self.hours, &self.quarters, &self.minutes] {
             write_list(&mut out, slots.entries(), |out, (slot, count)| {
@@ -72,10 +74,9 @@ impl CodeState {
         state.next_position = u64::from_le_bytes(reader.take()?);
         state.learned_until = reader.number()?;
         state.last_at = i64::from_le_bytes(reader.take()?);
-        for number in [&mut state.events, &mut state.exposure, &mut state.excess, &mut state.squares] {
-            *number = reader.finite()?;
-        }
-        for number in &mut state.rises {
+        state.level = reader.memory()?;
+        state.recent = reader.memory()?;
+        for number in [&mut state.excess, &mut state.squares].into_iter().chain(&mut state.rises) {
             *number = reader.finite()?;
         }
         state.episode = if reader.flag()? { Some(reader.episode()?) } else { None };
@@ -95,6 +96,11 @@ impl CodeState {
 
 fn is_in_order(customers: &Customers) -> bool {
     customers.seen.windows(2).all(|pair| pair[0].0 < pair[1].0)
+}
+
+fn write_memory(out: &mut Vec<u8>, memory: Memory) {
+    out.extend(memory.events.to_le_bytes());
+    out.extend(memory.exposure.to_le_bytes());
 }
 
 fn write_list<T: Copy>(out: &mut Vec<u8>, list: &[T], write: impl Fn(&mut Vec<u8>, T)) {
@@ -132,7 +138,11 @@ impl Reader<'_> {
 
     fn episode(&mut self) -> Result<Episode, StateError> {
         let (since, last) = (self.number()?, self.number()?);
-        Ok(Episode { since, last, raised: self.flag()?, events: self.finite()?, exposure: self.finite()? })
+        Ok(Episode { since, last, raised: self.flag()?, aside: self.memory()? })
+    }
+
+    fn memory(&mut self) -> Result<Memory, StateError> {
+        Ok(Memory { events: self.finite()?, exposure: self.finite()? })
     }
 
     fn list<T>(

@@ -86,15 +86,15 @@ pub struct Thresholds {
 }
 
 /// Nats at which the sums alone alarm falsely once per year on a code with [`MEASURED_LEVEL`].
-const RISE_AT_ONE_A_YEAR: f64 = 10.4;
+const RISE_AT_ONE_A_YEAR: f64 = 10.2;
 /// Chance at which the windows alone alarm falsely once per year on such a code.
-const TAIL_AT_ONE_A_YEAR: f64 = 9.5e-6;
+const TAIL_AT_ONE_A_YEAR: f64 = 1.3e-5;
 /// Redemptions an hour.
 const MEASURED_LEVEL: f64 = 2.0;
 /// Busier codes have more chances to alarm falsely: so many nats per e-fold of the level.
-const RISE_PER_LEVEL: f64 = 0.7;
+const RISE_PER_LEVEL: f64 = 0.55;
 /// The same for the windows.
-const TAIL_PER_LEVEL: f64 = 0.57;
+const TAIL_PER_LEVEL: f64 = 0.45;
 /// Beyond these levels (redemptions an hour) nothing was measured.
 const LEVELS: (f64, f64) = (0.02, 1e3);
 /// Fewer nats than this are no evidence, however few codes there are.

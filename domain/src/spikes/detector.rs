@@ -3,7 +3,7 @@
 use super::alert::alert_id;
 use super::context::{hour_of, slot_of};
 use super::evidence::{Window, count_in_windows, largest_rise, most_telling, move_rises, windows};
-use super::learning::{Level, learn_late, learn_until};
+use super::learning::{Level, Memory, learn_late, learn_until};
 use super::state::{CodeState, Episode, MOST_WAITING};
 use super::{Alert, HOUR_MS, MINUTE_MS, Statistic, Thresholds, VendorContext};
 use crate::ids::Timestamp;
@@ -18,8 +18,8 @@ const AHEAD_MS: i64 = 10 * MINUTE_MS;
 const FEWEST_REDEMPTIONS: u32 = 6;
 /// Fewer customers are never a spike.
 const FEWEST_CUSTOMERS: u8 = 3;
-/// After so long without a sign an episode is over, and the next one is reported again.
-const EPISODE_ENDS_AFTER_MINUTES: u32 = 360;
+/// After so long without a sign an episode is over, and the next one is reported again. What pauses for a night is one.
+const EPISODE_ENDS_AFTER_MINUTES: u32 = 12 * 60;
 /// What lasts longer than this is how the code is used now.
 const ACCEPTED_AFTER_MINUTES: u32 = 24 * 60;
 /// A new level is learned from at least so many redemptions.
@@ -133,13 +133,13 @@ impl<'a> Detector<'a> {
         if rise <= thresholds.freeze && !(is_window && enough) {
             return None;
         }
-        let fresh = Episode { since: minute, last: minute, raised: false, events: 0.0, exposure: 0.0 };
+        let fresh = Episode { since: minute, last: minute, raised: false, aside: Memory::default() };
         let episode = state.episode.get_or_insert(fresh);
         episode.last = minute;
         let is_new = enough && (has_risen || is_window) && !episode.raised;
         episode.raised |= is_new;
         let lasts = minute.saturating_sub(episode.since) >= ACCEPTED_AFTER_MINUTES
-            && episode.events >= ACCEPTED_FROM_REDEMPTIONS
+            && episode.aside.events >= ACCEPTED_FROM_REDEMPTIONS
             && windows[2].observed >= FEWEST_REDEMPTIONS
             && f64::from(windows[2].observed) >= ACCEPTED_ABOVE * windows[2].expected;
         if lasts {
@@ -175,8 +175,8 @@ fn end_old_episode(state: &mut CodeState, minute: u32) {
 /// What was set aside during the episode becomes the level, and the sums begin anew.
 fn accept_new_level(state: &mut CodeState) {
     if let Some(episode) = state.episode.take() {
-        state.events = episode.events;
-        state.exposure = episode.exposure;
+        state.level = episode.aside;
+        state.recent = episode.aside;
         state.rises = [0.0; 3];
     }
 }

@@ -6,6 +6,10 @@ use super::state::{CodeState, Episode};
 use super::{HOUR_MS, VendorContext};
 
 const LEVEL_HALF_LIFE_HOURS: f64 = 14.0 * 24.0;
+/// Half-life of the second memory, which follows a code that grows: the first one is weeks behind.
+const RECENT_HALF_LIFE_HOURS: f64 = 3.0 * 24.0;
+/// The second memory says nothing until it knows so many hours of mean activity.
+const RECENT_FROM_HOURS: f64 = 24.0;
 const DISPERSION_HALF_LIFE_HOURS: f64 = 30.0 * 24.0;
 /// Half-life of what would become the new level if an episode lasts.
 const EPISODE_HALF_LIFE_HOURS: f64 = 12.0;
@@ -34,16 +38,49 @@ pub(super) struct Level {
 impl Level {
     /// The Gamma posterior: one redemption at the vendor's mean level, and what was counted since.
     pub(super) fn of(state: &CodeState, mean_level: f64) -> Level {
-        let mean_level = mean_level.max(f64::MIN_POSITIVE);
-        let sums = Sums::of(state);
-        Level { mean: sums.mean(mean_level), weight: 1.0 + sums.events, dispersion: sums.dispersion() }
+        Sums::of(state).level(mean_level.max(f64::MIN_POSITIVE))
     }
 }
 
-/// The sums that age, in full width while hours are learned.
-struct Sums {
+/// Redemptions and hours of mean activity, which fade; half of them are gone after the half-life.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Memory {
+    pub(super) events: f32,
+    pub(super) exposure: f32,
+}
+
+/// A [`Memory`] in full width while hours are learned.
+#[derive(Clone, Copy, Default)]
+struct Fading {
     events: f64,
     exposure: f64,
+}
+
+impl Fading {
+    fn of(memory: Memory) -> Fading {
+        Fading { events: f64::from(memory.events), exposure: f64::from(memory.exposure) }
+    }
+
+    fn memory(self) -> Memory {
+        Memory { events: self.events as f32, exposure: self.exposure as f32 }
+    }
+
+    fn fade(&mut self, kept: f64) {
+        self.events *= kept;
+        self.exposure *= kept;
+    }
+
+    fn add(&mut self, count: f64, exposure: f64) {
+        self.events += count;
+        self.exposure += exposure;
+    }
+}
+
+/// The sums of a state in full width.
+#[derive(Default)]
+struct Sums {
+    level: Fading,
+    recent: Fading,
     excess: f64,
     squares: f64,
 }
@@ -51,22 +88,31 @@ struct Sums {
 impl Sums {
     fn of(state: &CodeState) -> Sums {
         Sums {
-            events: f64::from(state.events),
-            exposure: f64::from(state.exposure),
+            level: Fading::of(state.level),
+            recent: Fading::of(state.recent),
             excess: f64::from(state.excess),
             squares: f64::from(state.squares),
         }
     }
 
     fn store(&self, state: &mut CodeState) {
-        state.events = self.events as f32;
-        state.exposure = self.exposure as f32;
+        state.level = self.level.memory();
+        state.recent = self.recent.memory();
         state.excess = self.excess as f32;
         state.squares = self.squares as f32;
     }
 
-    fn mean(&self, mean_level: f64) -> f64 {
-        (1.0 + self.events) / (mean_level.recip() + self.exposure)
+    fn level(&self, mean_level: f64) -> Level {
+        let dispersion = self.dispersion();
+        let weight = 1.0 + self.level.events;
+        let mean = weight / (mean_level.recip() + self.level.exposure);
+        // The recent level counts by as much as it is surely higher: by one standard deviation.
+        let deviation = (self.recent.events * (1.0 + dispersion * mean)).sqrt();
+        let recent = (self.recent.events - deviation) / self.recent.exposure.max(RECENT_FROM_HOURS);
+        if self.recent.exposure >= RECENT_FROM_HOURS && recent > mean {
+            return Level { mean: recent, weight: 1.0 + self.recent.events, dispersion };
+        }
+        Level { mean, weight, dispersion }
     }
 
     fn dispersion(&self) -> f64 {
@@ -75,22 +121,39 @@ impl Sums {
         estimate.clamp(DISPERSION_RANGE.0, DISPERSION_RANGE.1)
     }
 
-    fn age(&mut self, level_kept: f64, dispersion_kept: f64) {
-        self.events *= level_kept;
-        self.exposure *= level_kept;
-        self.excess *= dispersion_kept;
-        self.squares *= dispersion_kept;
+    fn fade(&mut self, kept: Kept) {
+        self.level.fade(kept.level);
+        self.recent.fade(kept.recent);
+        self.excess *= kept.dispersion;
+        self.squares *= kept.dispersion;
     }
 
-    /// One hour with so many redemptions and so many hours of mean activity.
-    fn learn(&mut self, count: f64, hours: f64) {
-        self.events += count;
-        self.exposure += hours;
+    fn learn(&mut self, count: f64, exposure: f64) {
+        self.level.add(count, exposure);
+        self.recent.add(count, exposure);
     }
 
     fn learn_dispersion(&mut self, count: f64, expected: f64) {
         self.excess += (count - expected) * (count - expected) - expected;
         self.squares += expected * expected;
+    }
+}
+
+/// What remains of each sum.
+#[derive(Clone, Copy)]
+struct Kept {
+    level: f64,
+    recent: f64,
+    dispersion: f64,
+}
+
+impl Kept {
+    fn after(hours: f64) -> Kept {
+        Kept {
+            level: kept(hours, LEVEL_HALF_LIFE_HOURS),
+            recent: kept(hours, RECENT_HALF_LIFE_HOURS),
+            dispersion: kept(hours, DISPERSION_HALF_LIFE_HOURS),
+        }
     }
 }
 
@@ -127,15 +190,14 @@ fn learn_hours(
     hours: std::ops::Range<u32>,
     with_dispersion: bool,
 ) {
-    let level_kept = kept(1.0, LEVEL_HALF_LIFE_HOURS);
-    let dispersion_kept = kept(1.0, DISPERSION_HALF_LIFE_HOURS);
+    let an_hour = Kept::after(1.0);
     let mean_level = context.believable_level();
     for hour in hours {
         let (from_ms, to_ms) = (i64::from(hour) * HOUR_MS, i64::from(hour + 1) * HOUR_MS);
         let count = f64::from(state.hours.count_of(hour));
         let exposure = context.hours_between(state.code, from_ms, to_ms);
-        let expected = sums.mean(mean_level) * exposure;
-        sums.age(level_kept, dispersion_kept);
+        let expected = sums.level(mean_level).mean * exposure;
+        sums.fade(an_hour);
         if let Some(episode) = state.episode.as_mut().filter(|episode| episode.doubts(hour))
             && !context.is_announced(state.code, from_ms, to_ms)
         {
@@ -157,16 +219,18 @@ fn learn_silent_weeks(state: &CodeState, context: &VendorContext, sums: &mut Sum
     if weeks == 0 {
         return;
     }
-    let mut week = 0.0;
+    let (an_hour, a_week) = (Kept::after(1.0), Kept::after(f64::from(LISTENED_HOURS)));
+    let all = Kept::after(f64::from(LISTENED_HOURS) * f64::from(weeks));
+    let (mut level, mut recent) = (0.0, 0.0);
     for hour in from_hour..from_hour + LISTENED_HOURS {
         let from_ms = i64::from(hour) * HOUR_MS;
-        week = week * kept(1.0, LEVEL_HALF_LIFE_HOURS) + context.hours_between(state.code, from_ms, from_ms + HOUR_MS);
+        let exposure = context.hours_between(state.code, from_ms, from_ms + HOUR_MS);
+        level = level * an_hour.level + exposure;
+        recent = recent * an_hour.recent + exposure;
     }
-    let one_week = f64::from(LISTENED_HOURS);
-    let many_weeks = one_week * f64::from(weeks);
-    let all_kept = kept(many_weeks, LEVEL_HALF_LIFE_HOURS);
-    sums.age(all_kept, kept(many_weeks, DISPERSION_HALF_LIFE_HOURS));
-    sums.learn(0.0, week * (1.0 - all_kept) / (1.0 - kept(one_week, LEVEL_HALF_LIFE_HOURS)));
+    sums.fade(all);
+    sums.level.add(0.0, level * (1.0 - all.level) / (1.0 - a_week.level));
+    sums.recent.add(0.0, recent * (1.0 - all.recent) / (1.0 - a_week.recent));
 }
 
 /// A redemption that came too late to be judged.
@@ -177,7 +241,11 @@ pub(super) fn learn_late(state: &mut CodeState, context: &VendorContext, at_ms: 
         state.hours.add(hour);
     } else if !state.episode.as_ref().is_some_and(|episode| episode.doubts(hour)) {
         let age = f64::from(state.learned_until - 1 - hour);
-        state.events = (f64::from(state.events) + kept(age, LEVEL_HALF_LIFE_HOURS)) as f32;
+        let mut sums = Sums::of(state);
+        let kept = Kept::after(age);
+        sums.level.add(kept.level, 0.0);
+        sums.recent.add(kept.recent, 0.0);
+        sums.store(state);
     }
 }
 
@@ -189,9 +257,10 @@ impl Episode {
     }
 
     fn set_aside(&mut self, count: f64, exposure: f64) {
-        let kept = kept(1.0, EPISODE_HALF_LIFE_HOURS);
-        self.events = (f64::from(self.events) * kept + count) as f32;
-        self.exposure = (f64::from(self.exposure) * kept + exposure) as f32;
+        let mut aside = Fading::of(self.aside);
+        aside.fade(kept(1.0, EPISODE_HALF_LIFE_HOURS));
+        aside.add(count, exposure);
+        self.aside = aside.memory();
     }
 }
 
@@ -230,14 +299,15 @@ mod tests {
             let context = context(&curve, &clock);
             let mut state = with_counts(&counts, &context);
             let end = 500_000 + counts.len() as u32 + silence;
-            let mut plain = Sums { events: 0.0, exposure: 0.0, excess: 0.0, squares: 0.0 };
+            let mut plain = Sums::default();
             let listened_until = state.learned_until + LISTENED_HOURS;
             for hour in 500_000..end - 1 {
                 let count = f64::from(counts.get((hour - 500_000) as usize).copied().unwrap_or(0));
                 let at = Timestamp(i64::from(hour) * HOUR_MS);
                 let exposure = curve.factor(clock.hour_of_week(at));
-                let expected = plain.mean(0.5) * exposure;
-                plain.age(0.5_f64.powf(1.0 / 336.0), 0.5_f64.powf(1.0 / 720.0));
+                let expected = plain.level(0.5).mean * exposure;
+                let half_after = |hours: f64| 0.5_f64.powf(hours.recip());
+                plain.fade(Kept { level: half_after(336.0), recent: half_after(72.0), dispersion: half_after(720.0) });
                 plain.learn(count, exposure);
                 if hour < listened_until {
                     plain.learn_dispersion(count, expected);
@@ -245,8 +315,10 @@ mod tests {
             }
             learn_until(&mut state, &context, i64::from(end) * HOUR_MS);
             prop_assert_eq!(state.learned_until, end - 1);
-            prop_assert!(close(state.events, plain.events), "{} {}", state.events, plain.events);
-            prop_assert!(close(state.exposure, plain.exposure), "{} {}", state.exposure, plain.exposure);
+            for (memory, plain) in [(state.level, plain.level), (state.recent, plain.recent)] {
+                prop_assert!(close(memory.events, plain.events), "{} {}", memory.events, plain.events);
+                prop_assert!(close(memory.exposure, plain.exposure), "{} {}", memory.exposure, plain.exposure);
+            }
             prop_assert!(close(state.excess, plain.excess), "{} {}", state.excess, plain.excess);
             prop_assert!(close(state.squares, plain.squares), "{} {}", state.squares, plain.squares);
             prop_assert!(state.hours.entries().is_empty() || silence < 3);
@@ -269,14 +341,13 @@ mod tests {
         let hour = late.learned_until + 1;
         learn_late(&mut late, &context, i64::from(hour) * HOUR_MS);
         assert_eq!(late.hours.count_of(hour), punctual.hours.count_of(hour) + 1);
-        assert_eq!((late.events, late.rises), (punctual.events, punctual.rises));
-        let learned = late.events;
+        assert_eq!((late.level, late.rises), (punctual.level, punctual.rises));
+        let learned = late.level.events;
         learn_late(&mut late, &context, i64::from(punctual.learned_until - 336 - 1) * HOUR_MS);
-        assert!((late.events - learned - 0.5).abs() < 1e-3, "one half-life old counts half");
-        punctual.episode =
-            Some(Episode { since: hour * 60, last: hour * 60, raised: true, events: 0.0, exposure: 0.0 });
+        assert!((late.level.events - learned - 0.5).abs() < 1e-3, "one half-life old counts half");
+        punctual.episode = Some(Episode { since: hour * 60, last: hour * 60, raised: true, aside: Memory::default() });
         learn_until(&mut punctual, &context, i64::from(hour + 10) * HOUR_MS);
         let episode = punctual.episode.expect("only the detector ends it");
-        assert!((3.0..4.0).contains(&episode.events), "the two hours beside it are set aside, weighed by age");
+        assert!((3.0..4.0).contains(&episode.aside.events), "the two hours beside it are set aside, weighed by age");
     }
 }

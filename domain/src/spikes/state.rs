@@ -1,7 +1,7 @@
 //! What is kept of one code.
 
 use super::customers::Customers;
-use super::learning::Level;
+use super::learning::{Level, Memory};
 use super::slots::Slots;
 use crate::ids::{CodeId, Timestamp};
 
@@ -14,16 +14,14 @@ pub(super) struct Episode {
     pub(super) last: u32,
     /// Whether an alert was raised.
     pub(super) raised: bool,
-    /// Redemptions of the hours that were not learned, weighed by age.
-    pub(super) events: f32,
-    /// Hours of mean activity of the same hours, weighed by age.
-    pub(super) exposure: f32,
+    /// The hours that are not learned.
+    pub(super) aside: Memory,
 }
 
 /// Redemptions that wait for earlier ones to arrive, at most.
 pub(super) const MOST_WAITING: usize = 32;
 
-/// What the detector knows about one code: 63 bytes when stored and nothing happened in the last six hours, up to 400
+/// What the detector knows about one code: 71 bytes when stored and nothing happened in the last six hours, up to 400
 /// for a code that is redeemed all the time.
 ///
 /// Numbers that last are `f32`, so that the stored state is the whole state.
@@ -36,10 +34,10 @@ pub struct CodeState {
     pub(super) learned_until: u32,
     /// The last redemption that moved the sums, in milliseconds; 0 before the first.
     pub(super) last_at: i64,
-    /// Redemptions, weighed by age.
-    pub(super) events: f32,
-    /// Hours of mean activity, weighed by age.
-    pub(super) exposure: f32,
+    /// Of weeks.
+    pub(super) level: Memory,
+    /// Of days.
+    pub(super) recent: Memory,
     /// `sum((n - mu)² - mu)` over hours, weighed by age.
     pub(super) excess: f32,
     /// `sum(mu²)` over the same hours.
@@ -66,8 +64,8 @@ impl CodeState {
             next_position: 0,
             learned_until: 0,
             last_at: 0,
-            events: 0.0,
-            exposure: 0.0,
+            level: Memory::default(),
+            recent: Memory::default(),
             excess: 0.0,
             squares: 0.0,
             rises: [0.0; 3],

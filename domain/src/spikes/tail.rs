@@ -13,9 +13,8 @@ pub(super) fn upper_tail(count: u32, mean: f64, dispersion: f64) -> f64 {
     }
     let size = dispersion.recip();
     let ratio = mean / (size + mean);
-    let ln_first = ln_gamma(n + size) - ln_gamma(n + 1.0) - ln_gamma(size)
-        + size * (size / (size + mean)).ln()
-        + n * ratio.ln();
+    let ln_first =
+        ln_gamma(n + size) - ln_gamma(n + 1.0) - ln_gamma(size) + size * (size / (size + mean)).ln() + n * ratio.ln();
     let (mut term, mut sum) = (1.0, 1.0);
     for step in 0..MOST_TERMS {
         let next = n + f64::from(step);

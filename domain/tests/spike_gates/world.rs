@@ -136,7 +136,13 @@ impl<'a> Watch<'a> {
     }
 
     /// Lets a code live from one hour to another, as days since the start.
-    pub fn live(&mut self, code: &mut Code, days: std::ops::Range<i64>, multiple: impl Fn(i64) -> f64, spikes: &[Spike]) {
+    pub fn live(
+        &mut self,
+        code: &mut Code,
+        days: std::ops::Range<i64>,
+        multiple: impl Fn(i64) -> f64,
+        spikes: &[Spike],
+    ) {
         let mut times = Vec::new();
         let mut next_spike = 0;
         for hour in days.start * 24..days.end * 24 {

@@ -14,6 +14,8 @@ pub const ORDER_MS: i64 = 2 * MINUTE_MS;
 const LATE_MS: i64 = 30 * MINUTE_MS;
 /// A redemption from further in the future than this happened when it arrived.
 const AHEAD_MS: i64 = 10 * MINUTE_MS;
+/// The end of the year 9999: later moments are wrong, and computing with them would overflow.
+const LATEST_MS: i64 = 253_402_300_799_999;
 /// Fewer redemptions in six hours are never a spike.
 const FEWEST_REDEMPTIONS: u32 = 6;
 /// Fewer customers are never a spike.
@@ -59,10 +61,10 @@ impl<'a> Detector<'a> {
             return None;
         }
         state.next_position = redemption.position.saturating_add(1);
-        let arrived_ms = redemption.arrived_at.0;
+        let arrived_ms = redemption.arrived_at.0.min(LATEST_MS);
         let alert = self.judge_waiting(state, arrived_ms);
         let is_ahead = redemption.at.0 > arrived_ms.saturating_add(AHEAD_MS);
-        let at_ms = if is_ahead { arrived_ms } else { redemption.at.0 }.max(1);
+        let at_ms = if is_ahead { arrived_ms } else { redemption.at.0 }.clamp(1, LATEST_MS);
         if arrived_ms.saturating_sub(at_ms) > LATE_MS {
             learn_late(state, &self.context, at_ms);
             return alert;
@@ -82,7 +84,7 @@ impl<'a> Detector<'a> {
         if state.due_at().is_none_or(|due| due > now) {
             return None;
         }
-        self.judge_waiting(&mut state.clone(), now.0)
+        self.judge_waiting(&mut state.clone(), now.0.min(LATEST_MS))
     }
 
     fn judge_waiting(&self, state: &mut CodeState, arrived_ms: i64) -> Option<Alert> {

@@ -7,7 +7,7 @@ use super::{HOUR_MS, VendorContext};
 
 const LEVEL_HALF_LIFE_HOURS: f64 = 14.0 * 24.0;
 /// Half-life of the second memory, which follows a code that grows: the first one is weeks behind.
-const RECENT_HALF_LIFE_HOURS: f64 = 3.0 * 24.0;
+const RECENT_HALF_LIFE_HOURS: f64 = 2.0 * 24.0;
 /// The second memory says nothing until it knows so many hours of mean activity.
 const RECENT_FROM_HOURS: f64 = 24.0;
 const DISPERSION_HALF_LIFE_HOURS: f64 = 30.0 * 24.0;
@@ -307,7 +307,7 @@ mod tests {
                 let exposure = curve.factor(clock.hour_of_week(at));
                 let expected = plain.level(0.5).mean * exposure;
                 let half_after = |hours: f64| 0.5_f64.powf(hours.recip());
-                plain.fade(Kept { level: half_after(336.0), recent: half_after(72.0), dispersion: half_after(720.0) });
+                plain.fade(Kept { level: half_after(336.0), recent: half_after(48.0), dispersion: half_after(720.0) });
                 plain.learn(count, exposure);
                 if hour < listened_until {
                     plain.learn_dispersion(count, expected);

@@ -161,6 +161,21 @@ fn a_look_tells_what_the_next_redemption_will() {
 }
 
 #[test]
+fn no_time_overflows() {
+    let vendor = Vendor::new();
+    let detector = vendor.detector();
+    let times = [0, START_MS, i64::MIN, i64::MAX, -1, START_MS + 1];
+    let mut state = CodeState::new(CodeId(9));
+    let pairs = times.iter().flat_map(|at| times.iter().map(move |arrived_at| (*at, *arrived_at)));
+    for (position, (at, arrived_at)) in (0..).zip(pairs) {
+        let (at, arrived_at) = (Timestamp(at), Timestamp(arrived_at));
+        detector.redemption(&mut state, Redemption { position, at, arrived_at, customer: position });
+        detector.look(&state, arrived_at);
+        assert_eq!(CodeState::from_bytes(&state.to_bytes()).as_ref(), Ok(&state));
+    }
+}
+
+#[test]
 fn one_customer_is_no_spike() {
     let events: Vec<Event> = (0..200).map(|index| (START_MS + index * 30_000, 0, index as u64 % 2)).collect();
     assert_eq!(run(&events, false).0, []);

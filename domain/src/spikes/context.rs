@@ -94,7 +94,7 @@ const MEASURED_LEVEL: f64 = 2.0;
 /// Busier codes have more chances to alarm falsely: so many nats per e-fold of the level.
 const RISE_PER_LEVEL: f64 = 0.6;
 /// The same for the windows.
-const TAIL_PER_LEVEL: f64 = 0.5;
+const TAIL_PER_LEVEL: f64 = 0.45;
 /// Beyond these levels (redemptions an hour) nothing was measured.
 const LEVELS: (f64, f64) = (0.02, 1e3);
 /// Fewer nats than this are no evidence, however few codes there are.

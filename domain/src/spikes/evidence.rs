@@ -16,6 +16,9 @@ const WINDOWS: [u16; 3] = [15, 60, 360];
 /// Standard deviations above the mean from which on a tail is worth computing.
 const WORTH_A_TAIL: f64 = 3.0;
 
+/// What level and season together may be wrong by in all hours of a window, a tenth, squared: it does not even out.
+const COMMON_ERROR: f64 = 0.01;
+
 /// A window that ends now.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
@@ -89,7 +92,7 @@ pub(super) fn windows(state: &CodeState, context: &VendorContext, level: Level, 
         let expected = level.mean * context.hours_between(state.code, from_ms, now_ms);
         // Hours vary independently of each other, so in six of them a part evens out.
         let hours = (f64::from(minutes) / 60.0).max(1.0);
-        let dispersion = level.weight.recip() + level.dispersion / hours;
+        let dispersion = level.weight.recip() + COMMON_ERROR + level.dispersion / hours;
         let deviation = (expected + expected * expected * dispersion).sqrt();
         let is_far = f64::from(observed) > expected + WORTH_A_TAIL * deviation;
         let tail = if is_far { upper_tail(observed, expected, dispersion) } else { 1.0 };

@@ -10,5 +10,6 @@ pub mod fold;
 pub mod ids;
 pub mod line;
 pub mod money;
+pub mod spikes;
 pub mod story;
 pub mod target;

@@ -79,11 +79,7 @@ async fn show(
 
 /// Where this body alone is served, with its filters.
 fn own_url(place: &Place, range: RangeChoice, bucket: Option<api::model::Bucket>) -> String {
-    let link = Link::to(&[&place.vendor, "dashboard"]).with("mode", place.mode.name());
-    let link = match range {
-        RangeChoice::Preset(preset) => link.with("range", preset.name()),
-        RangeChoice::Free { from, to } => link.with("from", &from.to_string()).with("to", &to.to_string()),
-    };
+    let link = range.named_in(Link::to(&[&place.vendor, "dashboard"]).with("mode", place.mode.name()));
     link.with_some("bucket", bucket.map(bucket_name)).with("fragment", "1").build()
 }
 

@@ -37,7 +37,8 @@ fn body_within(limit: Duration, pieces: Pieces, permit: OwnedSemaphorePermit) ->
             tracing::warn!("A download was broken off: it was not taken within {} s", limit.as_secs());
         }
     });
-    Body::from_stream(unfold(Some(receiver), next))
+    // Compression asks once more after the end.
+    Body::from_stream(unfold(Some(receiver), next).fuse())
 }
 
 async fn send_all(mut pieces: Pieces, sender: Sender<Part>) {

@@ -211,6 +211,11 @@ async fn what_affiliates_earned_can_be_taken_as_a_file() {
     let shown: i64 = figure.split('<').next().unwrap().replace(['.', ','], "").parse().unwrap();
     assert_eq!(column_sum(&csv.body, "USD", 7), shown, "the file adds up to the key figure");
 
+    let request = with_session("/demo/payouts.csv?mode=test&range=30d").header(header::ACCEPT_ENCODING, "gzip");
+    let packed = site.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    assert!(packed.into_body().collect().await.is_ok(), "a compressed file has an end too");
+
     let free = site.ok("/acme/payouts.csv?from=2026-11-01&to=2026-11-21&mode=live").await;
     let disposition = header_text(&free, header::CONTENT_DISPOSITION);
     assert_eq!(disposition, "attachment; filename=\"acme-commission-2026-11-01-to-2026-11-21.csv\"");

@@ -6,6 +6,7 @@ use crate::services::{LinesFilter, RangePreset, ReportError, TotalsGroup, Totals
 use domain::ids::{AffiliateId, CodeId, Mode, PurchaseId};
 use jiff::civil::date;
 use std::collections::BTreeSet;
+use store::control::ControlStore;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -49,6 +49,13 @@ fn resident_mib() -> u64 {
     status("VmRSS:")
 }
 
+/// CPU time of the process so far, the engine's threads included. A tick is 10 ms.
+fn cpu_ms() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, after_the_name) = text.rsplit_once(')').unwrap();
+    after_the_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap() * 10).sum()
+}
+
 fn status(name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -137,17 +144,19 @@ impl Bench {
 async fn measure<F: Future<Output = (Duration, Duration, usize)>>(what: &str, rows: usize, run: impl Fn() -> F) {
     let mut rounds = Vec::new();
     let mut grown = 0;
+    let cpu = cpu_ms();
     for _ in 0..ROUNDS {
         let before = resident_mib();
         forget_peak();
         rounds.push(run().await);
         grown = grown.max(peak_mib().saturating_sub(before));
     }
+    let cpu = (cpu_ms() - cpu) / ROUNDS as u64;
     rounds.sort_by_key(|(_, whole, _)| *whole);
     let (first, whole, bytes) = rounds[ROUNDS / 2];
     let slowest = rounds[ROUNDS - 1].1;
     println!(
-        "RESULT {what}, {rows} rows, {} KB: first byte {} ms, whole {} ms (slowest {} ms), memory at most +{grown} MiB",
+        "RESULT {what}, {rows} rows, {} KB: first byte {} ms, whole {} ms (slowest {} ms), CPU {cpu} ms, memory at most +{grown} MiB",
         bytes / 1_000,
         first.as_millis(),
         whole.as_millis(),

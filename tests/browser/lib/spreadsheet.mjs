@@ -12,7 +12,7 @@ const CONVERT_WITHIN_MS = 120_000
 /** Commas, double quotes, UTF-8, from the first line: what its dialogue offers for such a file. */
 const READ_CSV = 'CSV:44,34,76,1'
 /** The same; all texts in quotes, so that they differ from numbers; numbers in full and not as shown. */
-const WRITE_CSV = 'csv:Text - txt - csv (StarCalc):44,34,76,1,,0,true,false'
+const WRITE_CSV = 'csv:Text - txt - csv (StarCalc):44,34,76,1,,0,true,true,false'
 
 /**
  * The cells of a .csv or .xlsx file as LibreOffice understands them, row by row: `{ text }` or `{ number }`, the latter

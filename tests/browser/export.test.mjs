@@ -116,7 +116,7 @@ step('the buttons stand beside the range', async () => {
   await page.goto(product.at('/acme/dashboard?mode=live&range=today'))
   await until(() => words(page.locator('.outcomes')), (text) => /9 credited 1 organic/.test(text), 'the purchases')
   today = await page.locator('#range-from').inputValue()
-  assert.equal(await page.locator('.range-picker .exports a').count(), 2)
+  assert.equal(await page.locator('.range-line .exports a').count(), 2)
 })
 
 step('the CSV adds up to the commission of the page', async () => {

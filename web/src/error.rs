@@ -69,7 +69,9 @@ impl PageError {
             PageError::NotFound => StatusCode::NOT_FOUND,
             PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
             PageError::Forged => StatusCode::FORBIDDEN,
-            PageError::Busy | PageError::Service(_) | PageError::BeingRebuilt | PageError::Export(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PageError::Busy | PageError::Service(_) | PageError::BeingRebuilt | PageError::Export(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             PageError::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

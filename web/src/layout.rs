@@ -70,8 +70,6 @@ pub struct RangePicker {
     pub buckets: Vec<Choice>,
     /// Where the form leads.
     pub action: String,
-    /// Files of the range.
-    pub exports: Vec<Choice>,
 }
 
 /// Everything around a page.
@@ -171,15 +169,7 @@ impl Layout {
             Some(_) => String::new(),
             None => crate::times::range(from, to),
         };
-        let export = |label: &str, file: &'static str| Choice {
-            label: label.into(),
-            href: choice.named_in(Link::to(&[&slug, file]).with("mode", mode)).build(),
-            is_current: false,
-            mark: "",
-        };
-        let exports = vec![export("Export CSV", "payouts.csv"), export("Excel", "payouts.xlsx")];
         self.picker = Some(RangePicker {
-            exports,
             presets: usual.into_iter().map(preset_choice).collect(),
             more_presets: rare.into_iter().map(preset_choice).collect(),
             chosen_in_menu,

@@ -34,8 +34,8 @@ pub use download::MOST_DOWNLOADS;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 /// Tells the time; given from outside so that tests can choose it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -1,7 +1,6 @@
 //! Ranges of days as a visitor chooses them: a preset, or two dates.
 
 use crate::error::PageError;
-use crate::links::Link;
 use api::model::Bucket;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -136,14 +135,6 @@ impl RangeChoice {
                     (last.first_of_month(), last)
                 }
             },
-        }
-    }
-
-    /// An address with the parameters that [`RangeChoice::parse`] reads.
-    pub(crate) fn named_in(self, link: Link) -> Link {
-        match self {
-            RangeChoice::Preset(preset) => link.with("range", preset.name()),
-            RangeChoice::Free { from, to } => link.with("from", &from.to_string()).with("to", &to.to_string()),
         }
     }
 

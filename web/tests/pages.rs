@@ -198,7 +198,8 @@ async fn what_affiliates_earned_can_be_taken_as_a_file() {
     let site = Site::new();
     let page = site.ok("/demo/dashboard?range=30d").await.body;
     for kind in ["csv", "xlsx"] {
-        assert!(page.contains(&format!("href=\"/demo/payouts.{kind}?mode=test&#38;range=30d\"")), "{kind}: {page}");
+        let href = format!("href=\"/demo/payouts.{kind}?mode=test&#38;from=2026-10-23&#38;to=2026-11-21\"");
+        assert!(page.contains(&href), "{kind}: {page}");
     }
     let csv = site.ok("/demo/payouts.csv?mode=test&range=30d&bucket=hour").await;
     assert_eq!(header_text(&csv, header::CONTENT_TYPE), "text/csv; charset=utf-8");
@@ -220,6 +221,7 @@ async fn what_affiliates_earned_can_be_taken_as_a_file() {
     let disposition = header_text(&free, header::CONTENT_DISPOSITION);
     assert_eq!(disposition, "attachment; filename=\"acme-commission-2026-11-01-to-2026-11-21.csv\"");
     assert!(free.body.contains(",EUR,") && free.body.contains(",USD,"), "{}", free.body);
+    assert!(!site.ok("/fresh/dashboard").await.body.contains("payouts."), "nothing to take yet");
     assert_eq!(site.ok("/fresh/payouts.csv").await.body.lines().count(), 1, "an empty ledger gives the columns");
 }
 

@@ -182,6 +182,9 @@ pub(crate) mod tests {
         let mut report = report(&[("Maya", "aff_maya", None, "usd", [1, 0, 1])]);
         report.payees.clear();
         let payee = report.rows().next().unwrap().payee;
-        assert_eq!((payee.name.as_str(), payee.key.as_str(), payee.status.name()), ("Affiliate 1", "affiliate-1", "unknown"));
+        assert_eq!(
+            (payee.name.as_str(), payee.key.as_str(), payee.status.name()),
+            ("Affiliate 1", "affiliate-1", "unknown")
+        );
     }
 }

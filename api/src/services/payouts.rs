@@ -5,8 +5,8 @@ use crate::model::DateRange;
 use crate::services::ranges::LocalRange;
 use crate::services::reports::{ReportError, Reports, position};
 use store::scope::TenantScope;
-use store::warehouse::WarehouseError;
 use store::warehouse::queries::AffiliateSums;
+use store::warehouse::{ScopedQuery, WarehouseError};
 use telemetry::metrics::{Metric, Stopwatch};
 
 impl Reports {
@@ -22,7 +22,7 @@ impl Reports {
         let query = AffiliateSums { range: Some(local.moments), most_rows: MOST_ROWS };
         let stopwatch = Stopwatch::start();
         let sums = self.sources.warehouse.read(scope, &position(&watermark), &query).await;
-        stopwatch.observe(Metric::QuerySeconds, [("query", "affiliate_sums")]);
+        stopwatch.observe(Metric::QuerySeconds, [("query", AffiliateSums::NAME)]);
         let sums = sums.map_err(too_many_rows)?;
         let payees = self.sources.catalogue.payees(scope).await?;
         Ok(PayoutReport { watermark, range: range.clone(), sums, payees })

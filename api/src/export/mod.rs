@@ -144,8 +144,11 @@ pub(crate) mod tests {
     use domain::ids::Timestamp;
     use jiff::civil::date;
 
-    /// A report with these rows: name, handle, address, currency, amounts.
-    pub(crate) fn report(rows: &[(&str, &str, Option<&str>, &str, [i64; 3])]) -> PayoutReport {
+    /// Name, handle, address, currency; revenue, refunds, commission.
+    pub(crate) type Written<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, [i64; 3]);
+
+    /// A report with these rows.
+    pub(crate) fn report(rows: &[Written<'_>]) -> PayoutReport {
         let mut sums = Vec::new();
         let mut payees = HashMap::new();
         for (number, (name, key, email, currency, [revenue, refunds, commission])) in (1..).zip(rows) {

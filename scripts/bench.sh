@@ -10,6 +10,7 @@
 #   through    sustained events/s through to the warehouse, and memory over time (--seconds 300)
 #   visible    from sent to seen on an open dashboard, in a real browser
 #   dashboard  one vendor with 10,000 lines: service, page, JSON (--repetitions 300)
+#   files      what 100,000 affiliates earned as CSV and Excel: time and memory
 #   memory     idle with the demo, and under load                (a tenth of --seconds)
 #   start      first and second start
 #   corpus     how long the recorded events take
@@ -44,7 +45,7 @@ THROUGH_SECONDS=300
 REPETITIONS=300
 # shellcheck disable=SC2034 # for scripts/bench/roles.sh
 EVENTS=50000 COPIES=1 RATE="" OUTAGE_SECONDS=60 PART="" VENDORS=10000 MILLIONS=10
-ALL_STEPS=(edge durable through visible dashboard memory start corpus build
+ALL_STEPS=(edge durable through visible dashboard files memory start corpus build
     edge-kafka process-postgres visible-roles drain growth)
 STEPS=()
 
@@ -162,6 +163,15 @@ pages() {
         row "${line%%: *}" "-" "${line#*: }" "make bench ARGS=dashboard"
     done < <(sed -n 's/^RESULT //p' "$WORK/pages")
     stop_product
+}
+
+files() {
+    cargo build --release --locked -q -p api --example bench_export
+    target/release/examples/bench_export 100000 | tee "$WORK/files"
+    local line
+    while IFS= read -r line; do
+        row "${line%%: *}" "whole < 3 s" "${line#*: }" "make bench ARGS=files"
+    done < <(sed -n 's/^RESULT //p' "$WORK/files")
 }
 
 memory() {

@@ -2,7 +2,7 @@
 # Installs what is missing, and only that. Run it as often as you like: a second run takes less than a second.
 #
 #   scripts/setup.sh          what `make run` needs
-#   scripts/setup.sh test     and what the tests need (a browser, Postgres)
+#   scripts/setup.sh test     and what the tests need (a browser, Postgres, LibreOffice)
 #   scripts/setup.sh check    and what `make check` needs (linters)
 
 # shellcheck source=scripts/common.sh
@@ -41,6 +41,8 @@ system_packages() {
     if [ "$WANTED" = test ]; then
         has chromium || missing+=(chromium)
         has openssl || missing+=(openssl)
+        # Opens the exported files as somebody would who was sent one.
+        has soffice || missing+=(libreoffice-calc-nogui)
         [ -n "$(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null)" ] || missing+=(postgresql)
     fi
     if [ "$WANTED" = check ]; then

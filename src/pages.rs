@@ -5,6 +5,7 @@ mod failures;
 
 use crate::in_log::wait_until_known;
 use crate::reading::Reading;
+use api::export::PayoutReport;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
 use api::services::ReportError;
@@ -26,6 +27,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_util::sync::CancellationToken;
 use web::backend::*;
+use web::range::RangeChoice;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -92,6 +94,14 @@ impl Pages {
 
     async fn scope(&self, place: &Place) -> Result<TenantScope, BackendError> {
         self.scope_in(&place.session, &place.vendor, place.mode).await
+    }
+
+    /// The days of a range, in the vendor's time zone.
+    async fn days(&self, scope: &TenantScope, range: RangeChoice) -> Result<DateRange, BackendError> {
+        let vendor = self.app.control.vendor(scope).await;
+        let vendor = vendor.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
+        let (from, to) = range.resolve(today(&vendor.time_zone, (self.app.clock)()));
+        Ok(DateRange { from, to, time_zone: vendor.time_zone })
     }
 
     async fn view(
@@ -255,11 +265,14 @@ impl Backend for Pages {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         let scope = self.scope(place).await?;
-        let vendor =
-            self.app.control.vendor(&scope).await.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
-        let (from, to) = query.range.resolve(today(&vendor.time_zone, (self.app.clock)()));
-        let range = DateRange { from, to, time_zone: vendor.time_zone };
+        let range = self.days(&scope, query.range).await?;
         self.app.reports.dashboard(&scope, &range, query.bucket).await.map_err(report_failed("read the dashboard"))
+    }
+
+    async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {
+        let scope = self.scope(place).await?;
+        let range = self.days(&scope, range).await?;
+        self.app.reports.payouts(&scope, &range).await.map_err(report_failed("read what affiliates earned"))
     }
 
     async fn explorer(

@@ -2,6 +2,7 @@
 //! [`crate::sample`] is the one used by tests and by `examples/preview.rs`.
 
 use crate::range::RangeChoice;
+use api::export::PayoutReport;
 use api::model::{Bucket, Dashboard, Explanation, ExplorerFilter, ExplorerPage};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
@@ -271,6 +272,9 @@ pub trait Backend: crate::accounts::Accounts {
 
     /// The first screen.
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError>;
+
+    /// What affiliates earned in a range, for a file.
+    async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError>;
 
     /// One page of purchases, newest first.
     async fn explorer(

@@ -3,6 +3,7 @@
 use crate::assets;
 use crate::backend::BackendError;
 use crate::render;
+use api::export::xlsx::ExportError;
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,12 @@ pub enum PageError {
     /// A service failed.
     #[error("service failed")]
     Service(#[source] BackendError),
+    /// Figures are being made again, and a file would lack some.
+    #[error("figures are being rebuilt")]
+    BeingRebuilt,
+    /// A file could not be made.
+    #[error("file could not be made")]
+    Export(#[source] ExportError),
     /// A template failed.
     #[error("page could not be written")]
     Render(#[from] askama::Error),
@@ -65,7 +72,9 @@ impl PageError {
             PageError::NotFound => StatusCode::NOT_FOUND,
             PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
             PageError::Forged => StatusCode::FORBIDDEN,
-            PageError::Busy | PageError::Service(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PageError::Busy | PageError::Service(_) | PageError::BeingRebuilt | PageError::Export(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             PageError::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -80,6 +89,8 @@ impl PageError {
             PageError::Forged => "This form is no longer valid",
             PageError::Busy => "Too much is going on at once",
             PageError::Service(_) => "We cannot read your figures right now",
+            PageError::BeingRebuilt => "Figures are being rebuilt",
+            PageError::Export(_) => "This file could not be made",
             PageError::Render(_) => "This page could not be put together",
         }
     }
@@ -96,14 +107,19 @@ impl PageError {
             PageError::BadQuery { field, message } => format!("“{field}”: {message}"),
             PageError::Forged => "Go back, load the page again and send the form once more. Nothing was changed.".into(),
             PageError::Busy => "Please try again in a moment.".into(),
-            PageError::Service(_) | PageError::Render(_) => "Please try again in a moment. If it stays like this, the log of the process says why.".into(),
+            PageError::BeingRebuilt => "A file made now would lack some of them. Try again as soon as the dashboard no longer says that figures are being rebuilt.".into(),
+            PageError::Service(_) | PageError::Render(_) | PageError::Export(_) => "Please try again in a moment. If it stays like this, the log of the process says why.".into(),
         }
     }
 
     /// What still works, where that is a question.
     pub fn still_works(&self) -> Option<&'static str> {
         match self {
-            PageError::Service(_) | PageError::Render(_) | PageError::Busy => {
+            PageError::Service(_)
+            | PageError::Render(_)
+            | PageError::Busy
+            | PageError::BeingRebuilt
+            | PageError::Export(_) => {
                 Some("Webhooks are still accepted and stored; nothing is lost while this page is away.")
             }
             _ => None,
@@ -121,6 +137,9 @@ impl PageError {
             PageError::Service(cause) => {
                 let chain = chain(cause);
                 tracing::error!(web.cause = %chain, "A page could not be shown: {chain}");
+            }
+            PageError::Export(cause) => {
+                tracing::error!(web.cause = %cause, "A file could not be made: {}", chain(cause));
             }
             PageError::Render(cause) => tracing::error!(web.cause = %cause, "A template failed: {cause}"),
             _ => {}

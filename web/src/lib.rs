@@ -13,6 +13,7 @@
 pub mod accounts;
 pub mod assets;
 pub mod backend;
+mod download;
 pub mod error;
 pub mod layout;
 mod links;
@@ -31,10 +32,12 @@ mod words;
 use axum::Router;
 use backend::Backend;
 use domain::ids::Timestamp;
+pub use download::MOST_DOWNLOADS;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 /// Tells the time; given from outside so that tests can choose it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -83,13 +86,15 @@ pub struct App {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) downloads: Arc<Semaphore>,
 }
 
 impl App {
     /// Over these services.
     pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> App {
         let streams = Arc::new(Semaphore::new(settings.max_streams));
-        App { backend, settings: Arc::new(settings), streams }
+        let downloads = Arc::new(Semaphore::new(MOST_DOWNLOADS));
+        App { backend, settings: Arc::new(settings), streams, downloads }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -101,12 +106,14 @@ impl App {
 ///
 /// `/healthz`, `/api` and `/webhooks` belong to others; merge them beside this router.
 pub fn router(app: App) -> Router {
+    // A workbook is compressed already.
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(api::export::xlsx::CONTENT_TYPE));
     Router::new()
         .merge(assets::router())
         .merge(pages::router())
         .merge(live::router())
         .fallback(pages::not_found)
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(compressible))
         .layer(axum::middleware::map_response(render::secure))
         .with_state(app)
 }

@@ -187,6 +187,100 @@ async fn the_explorer_filters_and_pages_by_key() {
     }
 }
 
+/// The amounts of a column, in minor units.
+fn column_sum(csv: &str, currency: &str, column: usize) -> i64 {
+    let rows = csv.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+    rows.filter(|cells| cells[3] == currency).map(|cells| cells[column].replace('.', "").parse::<i64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_affiliates_earned_can_be_taken_as_a_file() {
+    let site = Site::new();
+    let page = site.ok("/demo/dashboard?range=30d").await.body;
+    for kind in ["csv", "xlsx"] {
+        let href = format!("href=\"/demo/payouts.{kind}?mode=test&#38;from=2026-10-23&#38;to=2026-11-21\"");
+        assert!(page.contains(&href), "{kind}: {page}");
+    }
+    let csv = site.ok("/demo/payouts.csv?mode=test&range=30d&bucket=hour").await;
+    assert_eq!(header_text(&csv, header::CONTENT_TYPE), "text/csv; charset=utf-8");
+    assert_eq!(header_text(&csv, header::CACHE_CONTROL), "private, no-store");
+    let disposition = header_text(&csv, header::CONTENT_DISPOSITION);
+    assert_eq!(disposition, "attachment; filename=\"demo-test-commission-2026-10-23-to-2026-11-21.csv\"");
+    assert!(csv.body.starts_with("\u{feff}Affiliate,Key,E-mail,Currency,"), "{}", csv.body);
+    assert!(csv.body.contains("\r\nMaya Lindqvist,aff_maya,,USD,"), "{}", csv.body);
+    let figure = page.split("id=\"figure-commission-usd\"").nth(1).unwrap().split("data-tick>").nth(1).unwrap();
+    let shown: i64 = figure.split('<').next().unwrap().replace(['.', ','], "").parse().unwrap();
+    assert_eq!(column_sum(&csv.body, "USD", 7), shown, "the file adds up to the key figure");
+
+    let request = with_session("/demo/payouts.csv?mode=test&range=30d").header(header::ACCEPT_ENCODING, "gzip");
+    let packed = site.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    assert!(packed.into_body().collect().await.is_ok(), "a compressed file has an end too");
+
+    let free = site.ok("/acme/payouts.csv?from=2026-11-01&to=2026-11-21&mode=live").await;
+    let disposition = header_text(&free, header::CONTENT_DISPOSITION);
+    assert_eq!(disposition, "attachment; filename=\"acme-commission-2026-11-01-to-2026-11-21.csv\"");
+    assert!(free.body.contains(",EUR,") && free.body.contains(",USD,"), "{}", free.body);
+    assert!(!site.ok("/fresh/dashboard").await.body.contains("payouts."), "nothing to take yet");
+    assert_eq!(site.ok("/fresh/payouts.csv").await.body.lines().count(), 1, "an empty ledger gives the columns");
+}
+
+#[tokio::test]
+async fn the_same_can_be_taken_as_a_workbook() {
+    let site = Site::new();
+    let request = with_session("/acme/payouts.xlsx?range=30d&mode=live").header(header::ACCEPT_ENCODING, "gzip");
+    let response = site.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let headers = response.headers().clone();
+    assert_eq!(headers[header::CONTENT_TYPE], "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet");
+    assert_eq!(
+        headers[header::CONTENT_DISPOSITION],
+        "attachment; filename=\"acme-commission-2026-10-23-to-2026-11-21.xlsx\""
+    );
+    assert!(!headers.contains_key(header::CONTENT_ENCODING), "it is compressed already");
+    assert_eq!(headers[header::CONTENT_SECURITY_POLICY], CONTENT_SECURITY_POLICY);
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(bytes.starts_with(b"PK\x03\x04"), "a workbook is a zip archive");
+}
+
+#[tokio::test]
+async fn no_file_is_made_of_what_cannot_be_read() {
+    let site = Site::new();
+    for kind in ["csv", "xlsx"] {
+        for (query, field) in [
+            ("range=31d", "range"),
+            ("from=2026-02-30&to=2026-03-01", "from"),
+            ("from=2026-03-02&to=2026-03-01", "to"),
+            ("from=2026-03-02", "to"),
+            ("mode=real", "mode"),
+        ] {
+            let answer = site.get(&format!("/acme/payouts.{kind}?{query}")).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{kind} {query}");
+            assert!(answer.body.contains(&format!("“{field}”")), "{query}: {}", answer.body);
+            assert!(!answer.headers.contains_key(header::CONTENT_DISPOSITION), "an error is a page, not a file");
+        }
+        assert_eq!(site.get(&format!("/globex/payouts.{kind}")).await.status, StatusCode::NOT_FOUND);
+        let stranger = Request::get(format!("/acme/payouts.{kind}")).body(Body::empty()).unwrap();
+        assert_eq!(site.ask(stranger).await.status, StatusCode::UNAUTHORIZED);
+        site.backend.set_incomplete("acme", true);
+        let rebuilt = site.get(&format!("/acme/payouts.{kind}")).await;
+        assert_eq!(rebuilt.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(rebuilt.body.contains("Figures are being rebuilt"), "{}", rebuilt.body);
+        site.backend.set_incomplete("acme", false);
+    }
+}
+
+#[tokio::test]
+async fn only_some_files_are_made_at_once() {
+    let site = Site::new();
+    let ask = || site.router.clone().oneshot(with_session("/acme/payouts.csv").body(Body::empty()).unwrap());
+    // A file that fits into what may wait for the visitor is made at once, so permits are taken by asking side by side.
+    let answers = futures::future::join_all((0..web::MOST_DOWNLOADS + 1).map(|_| ask())).await;
+    let statuses: Vec<StatusCode> = answers.into_iter().map(|answer| answer.unwrap().status()).collect();
+    let busy = statuses.iter().filter(|status| **status == StatusCode::SERVICE_UNAVAILABLE).count();
+    assert_eq!(busy, 1, "{statuses:?}");
+}
+
 #[tokio::test]
 async fn a_purchase_is_explained() {
     let site = Site::new();

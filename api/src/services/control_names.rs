@@ -1,10 +1,13 @@
 //! Names and keys out of the control store.
 
+use crate::export::{Payee, PayeeStatus};
 use crate::services::names::{AffiliateName, Names};
 use crate::services::sources::{Catalogue, Clock, KeyResolver};
 use async_trait::async_trait;
+use domain::ids::AffiliateId;
+use std::collections::HashMap;
 use std::sync::Arc;
-use store::control::ControlStore;
+use store::control::{AffiliateInfo, ControlStore};
 use store::scope::TenantScope;
 
 /// The control store as a [`Catalogue`] and a [`KeyResolver`].
@@ -34,6 +37,16 @@ impl Catalogue for ControlNames {
             codes: codes.into_iter().map(|known| (known.id, known.text)).collect(),
         }))
     }
+
+    async fn payees(&self, scope: &TenantScope) -> anyhow::Result<HashMap<AffiliateId, Payee>> {
+        let affiliates = self.control.affiliates(scope).await?;
+        Ok(affiliates.into_iter().map(|known| (known.id, payee(known))).collect())
+    }
+}
+
+fn payee(known: AffiliateInfo) -> Payee {
+    let status = if known.suspended { PayeeStatus::Suspended } else { PayeeStatus::Active };
+    Payee { name: known.name, key: known.key, email: known.email, status }
 }
 
 #[async_trait]

@@ -6,6 +6,7 @@ mod cursor;
 mod figures;
 mod listings;
 pub mod names;
+mod payouts;
 pub mod query_cache;
 pub mod ranges;
 pub mod reports;

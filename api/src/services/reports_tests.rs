@@ -6,6 +6,7 @@ use crate::services::{LinesFilter, RangePreset, ReportError, TotalsGroup, Totals
 use domain::ids::{AffiliateId, CodeId, Mode, PurchaseId};
 use jiff::civil::date;
 use std::collections::BTreeSet;
+use store::control::ControlStore;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -102,6 +103,65 @@ async fn every_grouping_sums_to_the_same_totals() {
     let first_day = api.reports.totals(&acme, &first_only).await.unwrap();
     assert_eq!(first_day.range.from, first_day.range.to);
     assert!(total(&first_day).0 < 200);
+}
+
+#[tokio::test]
+async fn the_payout_report_is_totals_by_affiliate_without_nobody() {
+    let api = TestApi::start().await;
+    let acme = api.vendor("acme", Mode::Live).await;
+    let globex = api.vendor("globex", Mode::Live).await;
+    let maya = api.affiliate(&acme, "aff_maya").await;
+    let leo = api.affiliate(&acme, "aff_leo").await;
+    // Around midnight in Berlin at both ends, with what nobody earned and what is negative.
+    let sales: Vec<Sale> = (0..300)
+        .map(|n| {
+            let affiliate = [maya, leo, (AffiliateId(0), CodeId(0))][n as usize % 3];
+            let net = if n % 7 == 6 { -333 } else { 1_000 + n as i64 };
+            sale(n, NOW.0 - n as i64 * 3_333_333, affiliate, ["usd", "jpy", "kwd"][n as usize % 4 % 3], net)
+        })
+        .collect();
+    api.book(&acme, &sales).await;
+    api.book(&globex, &[sale(1_000, NOW.0, maya, "usd", 77)]).await;
+    let suspend = serde_json::json!([{"decide": "affiliate", "key": "aff_leo", "name": "Leo", "suspended": true}]);
+    let suspend = serde_json::from_value(suspend).unwrap();
+    api.control.decide(acme.vendor(), suspend, "test", NOW).await.unwrap();
+
+    let range = DateRange { from: date(2026, 11, 14), to: date(2026, 11, 18), time_zone: "Europe/Berlin".into() };
+    let report = api.reports.payouts(&acme, &range).await.unwrap();
+    let request = TotalsRequest {
+        from: Some(range.from),
+        to: Some(range.to),
+        group: Some(TotalsGroup::Affiliate),
+        ..TotalsRequest::default()
+    };
+    let totals = api.reports.totals(&acme, &request).await.unwrap();
+    let mut expected: Vec<_> = totals
+        .rows
+        .iter()
+        .filter(|group| !group.group.is_empty())
+        .flat_map(|group| group.totals.iter().map(move |totals| (group, totals)))
+        .map(|(group, totals)| {
+            let amounts = (totals.redemptions, totals.revenue, totals.refunded, totals.commission);
+            (totals.currency.to_string(), group.group.clone(), group.label.clone(), amounts)
+        })
+        .collect();
+    let mut found: Vec<_> = report
+        .rows()
+        .map(|row| {
+            let amounts = (row.redemptions, row.revenue, row.refunds, row.commission);
+            (row.currency.to_string(), row.payee.key, row.payee.name, amounts)
+        })
+        .collect();
+    let order: Vec<_> = found.iter().map(|row| (row.0.clone(), -row.3.3)).collect();
+    assert!(order.is_sorted(), "currency by currency, the most commission first: {order:?}");
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(found.len(), 6);
+    let statuses: BTreeSet<_> = report.rows().map(|row| (row.payee.key, row.payee.status.name())).collect();
+    let expected = [("aff_leo", "suspended"), ("aff_maya", "active")].map(|(key, status)| (key.to_owned(), status));
+    assert_eq!(statuses, BTreeSet::from(expected));
+    assert_eq!(api.reports.payouts(&globex, &range).await.unwrap().sums, [], "nothing of globex in these days");
 }
 
 #[tokio::test]

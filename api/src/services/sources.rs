@@ -1,9 +1,10 @@
 //! What the services read besides the warehouse: small traits that the wiring fills in.
 
+use crate::export::Payee;
 use crate::model::Watermark;
 use crate::services::names::Names;
 use async_trait::async_trait;
-use domain::ids::{PurchaseId, Timestamp, VendorId};
+use domain::ids::{AffiliateId, PurchaseId, Timestamp, VendorId};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ pub trait WatermarkSource: Send + Sync {
 pub trait Catalogue: Send + Sync {
     /// The names a scope may see.
     async fn names(&self, scope: &TenantScope) -> anyhow::Result<Arc<Names>>;
+
+    /// The affiliates a scope may see, as a file names them.
+    async fn payees(&self, scope: &TenantScope) -> anyhow::Result<HashMap<AffiliateId, Payee>>;
 }
 
 /// What is known of a purchase that the warehouse does not hold.

@@ -125,13 +125,35 @@ impl Warehouse {
         filter: &ScopeFilter,
         query: &Q,
     ) -> Result<Vec<<Q::Row as TenantRow>::Output>, WarehouseError> {
-        let rows: Vec<Q::Row> = self.fetch("reading", &query.render(filter)).await?;
-        if let Some(limit) = query.most_rows()
-            && rows.len() > limit
-        {
-            return Err(WarehouseError::TooManyRows { query: Q::NAME, limit });
+        let limit = self.config.query_timeout;
+        let reading = self.read_rows(filter, query);
+        tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| Err(no_answer("reading", limit)))
+    }
+
+    /// Row by row: a long answer is not held twice, and no more of it is taken than is allowed.
+    async fn read_rows<Q: ScopedQuery>(
+        &self,
+        filter: &ScopeFilter,
+        query: &Q,
+    ) -> Result<Vec<<Q::Row as TenantRow>::Output>, WarehouseError> {
+        let failed = |error| WarehouseError::from_client("reading", error);
+        let sql = query.render(filter);
+        let mut cursor = self.limited(&sql, self.config.query_timeout).fetch::<Q::Row>().map_err(failed)?;
+        let mut rows = Vec::new();
+        while let Some(row) = cursor.next().await.map_err(failed)? {
+            if let Some(limit) = query.most_rows()
+                && rows.len() >= limit
+            {
+                return Err(WarehouseError::TooManyRows { query: Q::NAME, limit });
+            }
+            rows.push(accept_row(filter, Q::NAME, row)?);
         }
-        rows.into_iter().map(|row| accept_row(filter, Q::NAME, row)).collect()
+        Ok(rows)
+    }
+
+    /// The statement, which the server gives up after `limit`.
+    fn limited(&self, sql: &Sql, limit: Duration) -> clickhouse::query::Query {
+        sql.query(&self.client).with_setting("max_execution_time", limit.as_secs().max(1).to_string())
     }
 
     /// Runs a statement that returns rows, within the time allowed for a read.
@@ -152,11 +174,7 @@ impl Warehouse {
     where
         R: clickhouse::RowOwned + clickhouse::RowRead,
     {
-        let reading = sql
-            .query(&self.client)
-            .with_setting("max_execution_time", limit.as_secs().max(1).to_string())
-            .fetch_all::<R>();
-        self.within(doing, limit, reading).await
+        self.within(doing, limit, self.limited(sql, limit).fetch_all::<R>()).await
     }
 
     /// Runs a statement that returns nothing.
@@ -173,9 +191,13 @@ impl Warehouse {
     ) -> Result<T, WarehouseError> {
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result.map_err(|error| WarehouseError::from_client(doing, error)),
-            Err(_) => Err(WarehouseError::Unavailable { doing, reason: format!("no answer within {limit:?}") }),
+            Err(_) => Err(no_answer(doing, limit)),
         }
     }
+}
+
+fn no_answer(doing: &'static str, limit: Duration) -> WarehouseError {
+    WarehouseError::Unavailable { doing, reason: format!("no answer within {limit:?}") }
 }
 
 fn connector() -> HttpConnector {

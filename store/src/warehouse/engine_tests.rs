@@ -288,6 +288,59 @@ async fn a_move_carries_its_sale_and_a_refund_is_taken_back_in_its_own_month() {
 }
 
 #[tokio::test]
+async fn sums_of_affiliates_are_those_of_the_summary() {
+    let warehouse = empty_warehouse().await;
+    let currencies = ["usd", "jpy", "kwd"].map(|code| Currency::parse(code).unwrap());
+    let lines: Vec<LedgerLine> = (0..600)
+        .map(|n| {
+            let kind = LineKind::ALL[n as usize % LineKind::ALL.len()];
+            let sign = if n % 4 == 3 { -1 } else { 1 };
+            let moved_later = if n % 5 == 0 { DAY_MS } else { 0 };
+            LedgerLine {
+                affiliate: AffiliateId(n % 7),
+                currency: currencies[n as usize % 11 % 3],
+                purchase: PurchaseId(n / 3 * 256),
+                occurred_at: Timestamp(MONTH_END + n as i64 * HOUR_MS + moved_later),
+                sale_at: Timestamp(MONTH_END + n as i64 * HOUR_MS),
+                amounts: Amounts {
+                    redemptions: sign,
+                    conversions: 0,
+                    gross: sign * 1_200 + n as i64,
+                    net: sign * 1_000 + n as i64,
+                    commission: sign * 200 + n as i64 % 90,
+                },
+                ..line(n, 0, kind, 0)
+            }
+        })
+        .collect();
+    insert(&warehouse, &lines, &[], "a").await;
+    insert(&warehouse, &lines[..50], &[], "b").await;
+    let part = TimeRange { from: Timestamp(MONTH_END + DAY_MS), to: Timestamp(MONTH_END + 20 * DAY_MS) };
+    let one = ScopeFilter { affiliate: Some(AffiliateId(3)), ..filter_at(1_000) };
+    for (filter, range, rows) in [(filter_at(1_000), None, 18), (filter_at(400), Some(part), 18), (one, None, 3)] {
+        let query = LedgerSummary { range, groupings: vec![Grouping::Affiliate] };
+        let summary = warehouse.read_filtered(&filter, &query).await.unwrap();
+        let mut expected: Vec<AffiliateSum> = summary
+            .into_iter()
+            .filter(|row| row.key != 0)
+            .map(|row| AffiliateSum {
+                affiliate: AffiliateId(row.key as u64),
+                currency: row.currency,
+                redemptions: row.redemptions,
+                revenue: row.net,
+                refunds: row.refunded,
+                commission: row.commission,
+            })
+            .collect();
+        expected.sort_by_key(|sum| (sum.currency.bytes(), -sum.commission, sum.affiliate));
+        let sums = warehouse.read_filtered(&filter, &AffiliateSums { range, most_rows: rows }).await.unwrap();
+        assert_eq!((sums.len(), &sums), (rows, &expected));
+        let refused = warehouse.read_filtered(&filter, &AffiliateSums { range, most_rows: rows - 1 }).await;
+        assert!(matches!(refused, Err(WarehouseError::TooManyRows { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn local_days_follow_the_offsets_and_currencies_stay_apart() {
     let warehouse = empty_warehouse().await;
     // Berlin leaves summer time on 2026-10-25 at 01:00 UTC.

@@ -69,6 +69,9 @@ fn every_query() -> String {
     };
     add(&mut text, &filter, &lines);
     add(&mut text, &filter, &PurchaseLines { purchase: PurchaseId(11) });
+    for filter in [vendor_filter(), affiliate_filter()] {
+        add(&mut text, &filter, &AffiliateSums { range, most_rows: 10 });
+    }
     let sums = verify::render_line_sums(1, 3, &[10, 15], 20);
     writeln!(text, "line_sums\n{}\n{:?}\n", sums.text(), sums.binds()).expect("a string grows");
     let counts = verify::render_row_counts(1, 3, &[10, 15], 20);

@@ -14,7 +14,7 @@ use crate::range::{RangeChoice, bucket_name, days_between, parse_bucket};
 use crate::render::{self, CachePolicy, PageAnswer, Refresh};
 use crate::session::Visitor;
 use crate::times;
-use api::model::{Dashboard, GroupTotals, Totals};
+use api::model::{Dashboard, DateRange, GroupTotals, Totals};
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -114,6 +114,8 @@ pub(crate) struct OutcomeLink {
 pub(crate) struct DashboardBody {
     range_text: String,
     compared_with: String,
+    csv_href: String,
+    excel_href: String,
     time_zone: String,
     figures: Vec<Figure>,
     outcomes: Vec<OutcomeLink>,
@@ -135,6 +137,8 @@ impl DashboardBody {
         DashboardBody {
             range_text: times::range(range.from, range.to),
             compared_with: if days == 1 { "the day before".into() } else { format!("the {days} days before") },
+            csv_href: file_of(range, place, "payouts.csv"),
+            excel_href: file_of(range, place, "payouts.xlsx"),
             time_zone: range.time_zone.clone(),
             figures: figures::figures(dashboard),
             outcomes,
@@ -148,6 +152,12 @@ impl DashboardBody {
             explorer_href: explorer(place).build(),
         }
     }
+}
+
+/// A file of exactly the days that are shown, also when the day ends before it is asked for.
+fn file_of(range: &DateRange, place: &Place, file: &str) -> String {
+    let link = Link::to(&[&place.vendor, file]).with("mode", place.mode.name());
+    link.with("from", &range.from.to_string()).with("to", &range.to.to_string()).build()
 }
 
 /// Nothing ever happened here.

@@ -7,6 +7,7 @@ mod connections;
 mod dashboard;
 mod figures;
 mod open;
+mod payouts;
 mod purchase;
 mod redemptions;
 mod rows;
@@ -31,6 +32,7 @@ pub(crate) fn router() -> Router<App> {
         .route("/", get(home))
         .merge(open::router())
         .merge(dashboard::router())
+        .merge(payouts::router())
         .merge(redemptions::router())
         .merge(purchase::router())
         .merge(connections::router())

@@ -2,18 +2,19 @@
 
 use super::TIME_ZONE;
 use crate::backend::{BackendError, DashboardQuery};
-use crate::range::days_between;
+use crate::range::{RangeChoice, days_between};
 use crate::times;
+use api::export::{AffiliateSum, Payee, PayeeStatus, PayoutReport};
 use api::model::{
     Bucket, Dashboard, DateRange, ExplorerFilter, ExplorerPage, GroupTotals, OutcomeCounts, PurchaseItem, SeriesPoint,
     Totals, Watermark,
 };
-use domain::ids::Timestamp;
+use domain::ids::{AffiliateId, Timestamp};
 use domain::line::PurchaseOutcome;
 use domain::money::Currency;
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The purchases of one vendor and mode, oldest first.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +86,34 @@ impl Book {
             totals,
             currencies,
         }
+    }
+
+    pub(super) fn payouts(&self, range: RangeChoice, now: Timestamp) -> PayoutReport {
+        let (from, to) = range.resolve(times::day(now, TIME_ZONE));
+        let mut payees = HashMap::new();
+        let mut owned: BTreeMap<AffiliateId, Vec<&PurchaseItem>> = BTreeMap::new();
+        for item in self.within(from, to).into_iter().filter(|item| item.affiliate.0 != 0) {
+            owned.entry(item.affiliate).or_default().push(item);
+            payees.entry(item.affiliate).or_insert_with(|| Payee {
+                name: item.affiliate_name.clone(),
+                key: item.affiliate_key.clone(),
+                email: None,
+                status: PayeeStatus::Active,
+            });
+        }
+        let of_one = |(affiliate, items): (AffiliateId, Vec<&PurchaseItem>)| {
+            totals(&items).into_iter().map(move |totals| AffiliateSum {
+                affiliate,
+                currency: totals.currency,
+                redemptions: totals.redemptions,
+                revenue: totals.revenue,
+                refunds: totals.refunded,
+                commission: totals.commission,
+            })
+        };
+        let sums = owned.into_iter().flat_map(of_one).collect();
+        let range = DateRange { from, to, time_zone: TIME_ZONE.into() };
+        PayoutReport { watermark: self.watermark(now), range, sums, payees }
     }
 
     fn outcomes(&self) -> OutcomeCounts {

@@ -12,6 +12,8 @@ use crate::backend::{
     Backend, BackendError, Connected, ConnectionView, DashboardQuery, FormError, LiveSignal, NewSession, Place, Secret,
     SessionCookie, SessionView, StripeForm, VendorView, WorkspaceForm,
 };
+use crate::range::RangeChoice;
+use api::export::PayoutReport;
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
 use async_trait::async_trait;
 use book::Book;
@@ -138,6 +140,10 @@ impl Backend for SampleBackend {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         Ok(self.book(place)?.dashboard(query, (self.clock)()))
+    }
+
+    async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {
+        Ok(self.book(place)?.payouts(range, (self.clock)()))
     }
 
     async fn explorer(

@@ -1,5 +1,6 @@
 //! The warehouse's questions: each a struct of typed parameters that renders text and binds.
 
+mod affiliate_sums;
 mod bounds;
 mod lines;
 mod outcomes;
@@ -7,6 +8,7 @@ mod purchases;
 mod summary;
 pub(crate) mod verify;
 
+pub use affiliate_sums::{AffiliateSum, AffiliateSums};
 pub use bounds::{LedgerBounds, TimeBounds};
 pub use lines::{LineCursor, LinesPage, PurchaseLines};
 pub use outcomes::{OutcomeCount, PurchaseOutcomes};

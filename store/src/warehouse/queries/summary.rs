@@ -80,7 +80,8 @@ const MOST_GROUPS: usize = 50_000;
 /// Lines that belong to the sale itself rather than to a refund, dispute, credit note or void.
 /// A line that moves or corrects keeps the time of what it moves, and a sale's own time is the
 /// purchase's `sale_at`.
-const OF_THE_SALE: &str = "(kind = 'sale' OR (kind IN ('move_out', 'move_in', 'correct') AND occurred_at = sale_at))";
+pub(super) const OF_THE_SALE: &str =
+    "(kind = 'sale' OR (kind IN ('move_out', 'move_in', 'correct') AND occurred_at = sale_at))";
 
 #[doc(hidden)]
 #[derive(Debug, Clone, Row, Deserialize)]

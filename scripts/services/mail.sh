@@ -23,7 +23,7 @@ START_SECONDS=20
 STOP_SECONDS=10
 
 install_server() {
-    [ -x "$PYTHON" ] && "$PYTHON" -c 'import aiosmtpd.controller' 2>/dev/null || install_packages python3-aiosmtpd
+    "$PYTHON" -c 'import aiosmtpd.controller' 2>/dev/null || install_packages python3-aiosmtpd
     has openssl || install_packages openssl
 }
 

@@ -4,7 +4,7 @@ use domain::ids::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::{ClaimedMail, ControlError, ControlStore, MailAddress, MailEnd, MailId, NewMail};
+use store::control::{ClaimedMail, ControlError, ControlStore, MailAddress, MailEnd, MailId, NewMail, SIGN_IN_KIND};
 pub use store::mail::Letter;
 use store::mail::{MailError, MailTransport, Sender, compose};
 use store::secrets::SecretText;
@@ -50,7 +50,7 @@ impl Mail {
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Mail::SignIn(_) => "sign_in",
+            Mail::SignIn(_) => SIGN_IN_KIND,
         }
     }
 

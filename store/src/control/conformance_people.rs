@@ -105,7 +105,14 @@ async fn an_address_gets_five_mails_in_a_quarter_of_an_hour() {
         for _ in 0..5 {
             assert!(ask(&*store, "maya@example.com", NOW).await.0.is_mailed);
         }
-        assert!(!ask(&*store, "MAYA@example.com", NOW).await.0.is_mailed);
+        let sixth = ask(&*store, "MAYA@example.com", NOW).await.0;
+        assert!(!sixth.is_mailed);
+        let tried = store.open_by_code(&sixth.ticket, "000000", "", NOW).await.unwrap();
+        assert!(matches!(tried, CodeTried::Wrong { left: 4 }), "{tried:?}");
+        for minutes in 1..15 {
+            // However often somebody else asks, the address gets its next mail in time.
+            assert!(!ask(&*store, "maya@example.com", later(minutes * MINUTE)).await.0.is_mailed);
+        }
         assert!(ask(&*store, "ben@example.com", NOW).await.0.is_mailed);
         assert!(ask(&*store, "maya@example.com", later(15 * MINUTE)).await.0.is_mailed);
         assert_eq!(store.claim_mails(100, later(15 * MINUTE)).await.unwrap().len(), 7);
@@ -121,6 +128,9 @@ async fn who_may_not_sign_up_gets_a_ticket_and_no_mail() {
             let write: SignInMail = Box::new(|_, cause| NewMail { cause, ..mail("", None) });
             let asked = store.ask_sign_in(&address(email), false, write, NOW).await.unwrap();
             assert_eq!((asked.is_mailed, asked.ticket.len()), (is_mailed, 64), "{email}");
+            // Trying a code tells nothing either.
+            let tried = store.open_by_code(&asked.ticket, "x", "", NOW).await.unwrap();
+            assert!(matches!(tried, CodeTried::Wrong { left: 4 }), "{email}: {tried:?}");
         }
     })
     .await;
@@ -334,6 +344,28 @@ async fn a_workspace_is_its_makers_and_a_name_is_taken_once() {
         // What the command line made belongs to nobody, and cannot be taken over.
         vendor(&*store, "house").await;
         assert!(store.open_workspace(&ben, NewVendor::named("house"), NOW).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_row_of_an_old_sign_in_goes_and_that_of_another_cause_stays() {
+    on_every_backend(async |store| {
+        let month = 30 * 24 * 60 * MINUTE;
+        store.enqueue_mail(NewMail { kind: SIGN_IN_KIND, ..mail("old", None) }, NOW).await.unwrap();
+        store.enqueue_mail(mail("spike:1", None), NOW).await.unwrap();
+        for one in store.claim_mails(10, NOW).await.unwrap() {
+            assert!(store.begin_sending(one.id, one.tries, NOW).await.unwrap());
+            store.end_sending(one.id, one.tries, MailEnd::Sent, NOW).await.unwrap();
+        }
+        let causes = async || {
+            let sent = store.mails(MailState::Sent, None, 10).await.unwrap();
+            sent.into_iter().map(|one| one.cause.0).collect::<Vec<_>>()
+        };
+        ask(&*store, "maya@example.com", later(month - 1)).await;
+        assert_eq!(causes().await, ["spike:1", "old"]);
+        ask(&*store, "maya@example.com", later(month)).await;
+        assert_eq!(causes().await, ["spike:1"]);
     })
     .await;
 }

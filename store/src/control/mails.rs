@@ -12,6 +12,8 @@ use crate::secrets::{Sealed, SecretText};
 use async_trait::async_trait;
 use domain::ids::{Timestamp, VendorId};
 
+/// The sort of mail that signs in.
+pub const SIGN_IN_KIND: &str = "sign_in";
 /// How long a worker may take over a mail that it has claimed.
 pub const CLAIM_MS: i64 = 2 * 60 * 1000;
 /// Most mails of one claim.

@@ -24,6 +24,8 @@ const SESSION_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// A session's end is moved at most this often, so that reading a page rarely writes.
 const SESSION_STEP_MS: i64 = 60 * 60 * 1000;
 const MAX_SESSIONS_OF_PERSON: i64 = 50;
+/// How long the row of a sign-in's mail can be listed after it was ended.
+const MAIL_ROW_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 const MAX_AGENT_CHARACTERS: usize = 200;
 
 /// The code counts with its ticket only, so the same digits of two people have two hashes.
@@ -54,33 +56,54 @@ pub(super) fn ask(
     now: Timestamp,
 ) -> ControlResult<SignInTicket> {
     let ticket = random_text(sealer)?;
-    database.execute("delete from sign_ins where expires_at <= ?1", values![now.0])?;
-    if !(may_sign_up || person_of(database, email)?.is_some()) || asked_lately(database, email)? >= MAX_ASKED {
+    make_room(database, now)?;
+    let may = may_sign_up || person_of(database, email)?.is_some();
+    if !may || asked_lately(database, email)? >= MAX_ASKED {
+        // A ticket that no code opens, so that trying one tells nothing about the address. It is nobody's: somebody
+        // who asks again and again must not keep the address from its next mail.
+        let nothing = (hash(&random_text(sealer)?), hash(&random_text(sealer)?));
+        insert(database, &ticket, "", nothing, now)?;
         return Ok(SignInTicket { ticket, is_mailed: false });
     }
+    let secrets =
+        SignInSecrets { link: SecretText::new(random_text(sealer)?), code: SecretText::new(random_code(sealer)?) };
+    let hashes = (hash(secrets.link.expose()), code_hash(&ticket, secrets.code.expose()));
+    insert(database, &ticket, email.as_str(), hashes, now)?;
+    // Found by the ticket's hash: a cause stays for ever, a ticket is a secret.
+    let cause = MailId(format!("sign_in:{}", hex::encode(hash(&ticket))));
+    mails::enqueue(database, sealer, &mail(&secrets, cause), now)?;
+    Ok(SignInTicket { ticket, is_mailed: true })
+}
+
+/// Forgets what is over, and the oldest where there is too much.
+fn make_room(database: &dyn Database, now: Timestamp) -> ControlResult<()> {
+    database.execute("delete from sign_ins where expires_at <= ?1", values![now.0])?;
     database.execute(
         "delete from sign_ins where ticket not in
            (select ticket from sign_ins order by created_at desc, ticket limit ?1)",
         values![MAX_WAITING - 1],
     )?;
-    let secrets =
-        SignInSecrets { link: SecretText::new(random_text(sealer)?), code: SecretText::new(random_code(sealer)?) };
+    // The cause of such a mail never comes again, so its row need not stay.
+    database.execute(
+        "delete from mails where kind = ?1 and created_at <= ?2 and state in ('sent', 'failed', 'unsure')",
+        values![mails::SIGN_IN_KIND, now.0 - MAIL_ROW_LIFE_MS],
+    )?;
+    Ok(())
+}
+
+fn insert(
+    database: &dyn Database,
+    ticket: &str,
+    email: &str,
+    (link_hash, code_hash): ([u8; 32], [u8; 32]),
+    now: Timestamp,
+) -> ControlResult<()> {
     database.execute(
         "insert into sign_ins (ticket, email, link_hash, code_hash, tries, created_at, expires_at)
          values (?1, ?2, ?3, ?4, 0, ?5, ?6)",
-        values![
-            &ticket,
-            email.as_str(),
-            hash(secrets.link.expose()),
-            code_hash(&ticket, secrets.code.expose()),
-            now.0,
-            now.0 + SIGN_IN_LIFE_MS
-        ],
+        values![ticket, email, link_hash, code_hash, now.0, now.0 + SIGN_IN_LIFE_MS],
     )?;
-    // Found by the ticket's hash: a cause stays for ever, a ticket is a secret.
-    let cause = MailId(format!("sign_in:{}", hex::encode(hash(&ticket))));
-    mails::enqueue(database, sealer, &mail(&secrets, cause), now)?;
-    Ok(SignInTicket { ticket, is_mailed: true })
+    Ok(())
 }
 
 fn asked_lately(database: &dyn Database, email: &MailAddress) -> ControlResult<i64> {

@@ -1,9 +1,9 @@
-// Without a mail server: mail is kept and shown, so that somebody who tries the product out gets in.
+// One process without a mail server (with separate roles each has a folder of its own, so they need a server): mail is kept and shown, so that somebody who tries the product out gets in.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { launch, openPage, until, words } from './lib/browser.mjs'
-import { Product } from './lib/product.mjs'
+import { launch, openPage, until, words } from '../lib/browser.mjs'
+import { Product } from '../lib/product.mjs'
 
 let product, chromium, page, complaints
 

@@ -1,4 +1,5 @@
-// One process without a mail server (with separate roles each has a folder of its own, so they need a server): mail is kept and shown, so that somebody who tries the product out gets in.
+// One process without a mail server: mail is kept and shown, so that somebody who tries the product out gets in. With
+// separate roles each process has a folder of its own, so they need a server.
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'

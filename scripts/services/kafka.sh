@@ -7,6 +7,8 @@
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../common.sh"
+# shellcheck source=scripts/services/own.sh
+. "$(dirname "$0")/own.sh"
 cd "$ROOT"
 
 DEFINITION=scripts/services/kafka
@@ -16,6 +18,8 @@ PORTS_FILE="$HOME_FOLDER/ports"
 ADDRESS_FILE="$HOME_FOLDER/address"
 PROPERTIES="$HOME_FOLDER/server.properties"
 BROKER_LOG="$HOME_FOLDER/kafka.log"
+# Among the arguments of its process, and of no other.
+PROCESS="kafka.Kafka $PROPERTIES"
 START_SECONDS=60
 STOP_SECONDS=30
 
@@ -37,24 +41,6 @@ jars() {
     rm -rf "$HOME_FOLDER/libs"
     mvn -q -B -f "$DEFINITION/pom.xml" dependency:copy-dependencies -DoutputDirectory="$HOME_FOLDER/libs"
     done_with kafka-jars "$hash"
-}
-
-# is_open PORT: whether something listens.
-is_open() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
-}
-
-# Two free ports below those that the system hands out, drawn once and kept.
-ports() {
-    [ -f "$PORTS_FILE" ] && return
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 5000 * 2))
-        if ! is_open "$port" && ! is_open $((port + 1)); then
-            printf '%s %s\n' "$port" $((port + 1)) >"$PORTS_FILE"
-            return
-        fi
-    done
 }
 
 properties() {
@@ -84,15 +70,6 @@ format() {
         give_up "the data folder could not be prepared, see $BROKER_LOG"
 }
 
-# The process of the pid file, if it is this broker and no other process that got its number.
-running_pid() {
-    local pid
-    [ -f "$PID_FILE" ] || return 1
-    pid=$(<"$PID_FILE")
-    ps -ww -o args= -p "$pid" 2>/dev/null | grep -qF "kafka.Kafka $PROPERTIES" || return 1
-    printf '%s\n' "$pid"
-}
-
 # Asks for the protocol versions, as a client does first, and waits for the beginning of an answer.
 answers() {
     local port answer
@@ -116,7 +93,7 @@ launch() {
 wait_until_it_answers() {
     local began=$SECONDS
     until answers; do
-        running_pid >/dev/null || give_up "Kafka ended at its start, see $BROKER_LOG"
+        running_pid "$PID_FILE" "$PROCESS" >/dev/null || give_up "Kafka ended at its start, see $BROKER_LOG"
         [ $((SECONDS - began)) -lt "$START_SECONDS" ] || give_up "Kafka does not answer after $START_SECONDS s, see $BROKER_LOG"
         sleep 0.3
     done
@@ -124,16 +101,16 @@ wait_until_it_answers() {
 
 start() {
     mkdir -p "$HOME_FOLDER"
-    if running_pid >/dev/null && answers; then
+    if running_pid "$PID_FILE" "$PROCESS" >/dev/null && answers; then
         say "Kafka runs at $(<"$ADDRESS_FILE")"
         return
     fi
     system_packages
     jars
-    ports
+    two_ports "$PORTS_FILE"
     properties
     format
-    if ! running_pid >/dev/null; then
+    if ! running_pid "$PID_FILE" "$PROCESS" >/dev/null; then
         launch
         # The program's arguments show a moment after the fork.
         sleep 0.5
@@ -146,27 +123,13 @@ start() {
 }
 
 address() {
-    running_pid >/dev/null || give_up "Kafka does not run. Run: bash scripts/services/kafka.sh start"
+    running_pid "$PID_FILE" "$PROCESS" >/dev/null || give_up "Kafka does not run. Run: bash scripts/services/kafka.sh start"
     cat "$ADDRESS_FILE"
 }
 
 stop() {
-    local pid began=$SECONDS
-    if ! pid=$(running_pid); then
-        rm -f "$PID_FILE" "$ADDRESS_FILE"
-        say "Kafka does not run"
-        return
-    fi
-    kill -TERM "$pid"
-    while running_pid >/dev/null; do
-        if [ $((SECONDS - began)) -ge "$STOP_SECONDS" ]; then
-            say "Kafka did not stop within $STOP_SECONDS s and is killed"
-            kill -KILL "$pid"
-        fi
-        sleep 0.2
-    done
-    rm -f "$PID_FILE" "$ADDRESS_FILE"
-    say "Kafka stopped"
+    stop_process "$PID_FILE" "$PROCESS" Kafka "$STOP_SECONDS"
+    rm -f "$ADDRESS_FILE"
 }
 
 case "${1:-}" in

@@ -13,6 +13,8 @@
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../common.sh"
+# shellcheck source=scripts/services/own.sh
+. "$(dirname "$0")/own.sh"
 
 mkdir -p "$CACHE/services"
 # Where it really is: the server outlives a link to it.
@@ -64,17 +66,6 @@ data_folder() {
     fi
 }
 
-free_port() {
-    local port
-    for port in $(shuf -i 20000-29999 -n 50); do
-        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-            printf '%s' "$port"
-            return
-        fi
-    done
-    give_up "no free port between 20000 and 29999"
-}
-
 # server_pid: the process of our data folder, if it runs.
 server_pid() {
     local file pid
@@ -109,29 +100,11 @@ make_cluster() {
     rm -f "$password_file"
 }
 
-# An authority that signs one certificate, and is forgotten.
-make_certificate() {
+# What encrypts connections: for the server's user alone, but for the authority.
+install_certificate() {
     local data=$1 folder owner=()
     folder=$(mktemp -d)
-    cat >"$folder/sections" <<'SECTIONS'
-[req]
-distinguished_name=none
-[none]
-[authority]
-basicConstraints=critical,CA:TRUE
-keyUsage=critical,keyCertSign
-subjectKeyIdentifier=hash
-[server]
-basicConstraints=critical,CA:FALSE
-subjectAltName=DNS:localhost
-SECTIONS
-    (
-        cd "$folder"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -config sections \
-            -extensions authority -subj '/CN=affilitrack test authority' -keyout ca.key -out ca.pem
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -config sections \
-            -extensions server -subj '/CN=localhost' -CA ca.pem -CAkey ca.key -keyout server.key -out server.crt
-    ) >"$LOG_FILE" 2>&1 || give_up "the certificate could not be made, see $LOG_FILE"
+    make_certificate "$folder" "$LOG_FILE"
     [ "$(id -u)" != 0 ] || owner=(-o postgres -g postgres)
     install "${owner[@]}" -m 600 "$folder/server.key" "$folder/server.crt" "$data/"
     install -m 644 "$folder/ca.pem" "$CA_FILE"
@@ -141,7 +114,7 @@ SECTIONS
 run_server() {
     local data=$1 socket=$1
     if [ ! -s "$CA_FILE" ] || ! as_server test -s "$data/server.key"; then
-        make_certificate "$data"
+        install_certificate "$data"
     fi
     [ ${#data} -le $LONGEST_SOCKET_FOLDER ] || socket=
     as_server "$(server_tool pg_ctl)" start --pgdata="$data" --log="$data/server.log" --timeout=$WAIT_SECONDS --wait --silent \
@@ -167,7 +140,7 @@ start() {
     install_server >&2
     mkdir -p "$PLACE"
     data=$(data_folder)
-    [ -s "$PORT_FILE" ] || free_port >"$PORT_FILE"
+    [ -s "$PORT_FILE" ] || free_ports 1 >"$PORT_FILE"
     as_server test -s "$data/PG_VERSION" || make_cluster "$data"
     server_pid >/dev/null || run_server "$data"
     [ -s "$URL_FILE" ] || make_role

@@ -10,6 +10,7 @@ use store::mail::{CaughtMail, FolderMail};
 use store::secrets::SecretText;
 use web::accounts::*;
 use web::backend::{BackendError, FieldError, FormError, NewSession, Secret, SessionCookie};
+use web::words::sentence;
 
 fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
     move |error| failed(doing)(error.into())
@@ -51,7 +52,10 @@ impl Pages {
 impl Accounts for Pages {
     async fn ask_sign_in(&self, email: &str) -> Result<String, FormError> {
         let address = MailAddress::parse(email).map_err(|message| {
-            FormError::Fields(vec![FieldError { field: "email".to_owned(), message: sentence(&message) }])
+            FormError::Fields(vec![FieldError {
+                field: "email".to_owned(),
+                message: format!("{}.", sentence(&message)),
+            }])
         })?;
         let (mail, may_sign_up) = (self.sign_in_mail(&address), self.app.may_sign_up);
         let asked = self.app.control.ask_sign_in(&address, may_sign_up, mail, self.now()).await;
@@ -142,10 +146,4 @@ fn caught_row(caught: CaughtMail, message: &[u8]) -> CaughtRow {
         subject: message.subject().unwrap_or("(no subject)").to_owned(),
         text: message.body_text(0).map(|text| text.replace("\r\n", "\n")).unwrap_or_default(),
     }
-}
-
-/// With a capital at its beginning and a full stop at its end.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }

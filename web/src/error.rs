@@ -1,6 +1,5 @@
 //! The one error of the pages. What a visitor reads never carries a cause.
 
-use crate::assets;
 use crate::backend::BackendError;
 use crate::render;
 use api::export::xlsx::ExportError;
@@ -166,8 +165,6 @@ struct ErrorPage<'a> {
     command: Option<&'a str>,
     show_home: bool,
     show_sign_in: bool,
-    style: &'a str,
-    icon: &'a str,
 }
 
 impl IntoResponse for PageError {
@@ -180,8 +177,6 @@ impl IntoResponse for PageError {
             command: self.command(),
             show_home: !matches!(self, PageError::NoSession | PageError::ExpiredLink | PageError::ExpiredSignIn),
             show_sign_in: matches!(self, PageError::NoSession | PageError::ExpiredSignIn),
-            style: assets::STYLE_CSS,
-            icon: assets::ICON_SVG,
         };
         let body = page.render().unwrap_or_else(|_| self.title().to_owned());
         let mut response = render::html(self.status(), body, render::CachePolicy::Never);

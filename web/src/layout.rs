@@ -101,14 +101,10 @@ pub struct Layout {
     pub has_connect_button: bool,
     /// The chart's script is needed.
     pub has_chart: bool,
-    /// Embedded style sheet.
-    pub style: &'static str,
     /// Embedded script.
     pub script: &'static str,
     /// Embedded chart script.
     pub chart_script: &'static str,
-    /// Embedded icon.
-    pub icon: &'static str,
 }
 
 impl Layout {
@@ -143,10 +139,8 @@ impl Layout {
             connect_href: connect_link(visitor, &here.vendor),
             has_connect_button: section != Section::Connections,
             has_chart: false,
-            style: assets::STYLE_CSS,
             script: assets::APP_JS,
             chart_script: assets::CHART_JS,
-            icon: assets::ICON_SVG,
             vendor: here.vendor.clone(),
         }
     }

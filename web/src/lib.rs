@@ -27,7 +27,7 @@ pub mod render;
 pub mod sample;
 pub mod session;
 mod times;
-mod words;
+pub mod words;
 
 use axum::Router;
 use backend::Backend;

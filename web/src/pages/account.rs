@@ -1,16 +1,15 @@
 //! `/account`: whose session this is, and where else they are signed in. `/demo/mail`: mail that was caught.
 
+use super::Filled;
 use crate::App;
 use crate::accounts::{CaughtRow, SessionRow};
-use crate::assets;
 use crate::error::PageError;
 use crate::render::{self, CachePolicy};
 use crate::session::{Visitor, gone_cookie_line};
 use crate::times;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -36,8 +35,6 @@ struct AccountPage {
     csrf: String,
     email: Option<String>,
     sessions: Vec<SessionLine>,
-    style: &'static str,
-    icon: &'static str,
 }
 
 struct SessionLine {
@@ -92,8 +89,6 @@ async fn show(State(app): State<App>, visitor: Visitor) -> Result<Response, Page
         csrf: visitor.session.csrf.0,
         email: account.email,
         sessions: account.sessions.into_iter().map(SessionLine::of).collect(),
-        style: assets::STYLE_CSS,
-        icon: assets::ICON_SVG,
     };
     Ok(render::html(StatusCode::OK, page.render()?, CachePolicy::Never))
 }
@@ -105,16 +100,11 @@ struct EndForm {
     session: String,
 }
 
-fn unreadable(_: FormRejection) -> PageError {
-    PageError::BadQuery { field: "form", message: "It could not be read; load the page and try again.".into() }
-}
-
 async fn end_session(
     State(app): State<App>,
     visitor: Visitor,
-    form: Result<Form<EndForm>, FormRejection>,
+    Filled(form): Filled<EndForm>,
 ) -> Result<Response, PageError> {
-    let Form(form) = form.map_err(unreadable)?;
     visitor.check_form(&form.csrf)?;
     app.backend.end_session(&visitor.cookie, &form.session).await?;
     Ok(Redirect::to(PATH).into_response())
@@ -123,9 +113,8 @@ async fn end_session(
 async fn sign_out(
     State(app): State<App>,
     visitor: Visitor,
-    form: Result<Form<EndForm>, FormRejection>,
+    Filled(form): Filled<EndForm>,
 ) -> Result<Response, PageError> {
-    let Form(form) = form.map_err(unreadable)?;
     visitor.check_form(&form.csrf)?;
     app.backend.sign_out(&visitor.cookie).await?;
     let mut response = Redirect::to(super::sign_in::PATH).into_response();
@@ -138,8 +127,6 @@ async fn sign_out(
 #[template(path = "caught_mail.html")]
 struct CaughtPage {
     mails: Vec<CaughtLine>,
-    style: &'static str,
-    icon: &'static str,
 }
 
 struct CaughtLine {
@@ -178,8 +165,7 @@ async fn caught_mail(State(app): State<App>, visitor: Result<Visitor, PageError>
         at: utc(mail.at),
         parts: parts(&mail.text),
     };
-    let page =
-        CaughtPage { mails: caught.into_iter().map(line).collect(), style: assets::STYLE_CSS, icon: assets::ICON_SVG };
+    let page = CaughtPage { mails: caught.into_iter().map(line).collect() };
     Ok(render::html(StatusCode::OK, page.render()?, CachePolicy::Never))
 }
 

@@ -1,5 +1,6 @@
 //! `/{vendor}/connections`: connect Stripe, and how each connection is doing.
 
+use super::Filled;
 use super::connect_form::TypedForm;
 use super::{Asked, given};
 use crate::App;
@@ -13,8 +14,7 @@ use crate::session::{Here, Visitor};
 use crate::times;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -60,12 +60,8 @@ async fn connect(
     State(app): State<App>,
     visitor: Visitor,
     Path(vendor): Path<String>,
-    form: Result<Form<TypedForm>, FormRejection>,
+    Filled(typed): Filled<TypedForm>,
 ) -> Result<Response, PageError> {
-    let Form(typed) = form.map_err(|_| PageError::BadQuery {
-        field: "form",
-        message: "It could not be read; load the page and try again.".into(),
-    })?;
     visitor.check_form(&typed.csrf)?;
     let here = visitor.locate(&app, &vendor, None).await?;
     let beside = here.vendor.is_demo.then_some(visitor.session.vendors.as_slice());

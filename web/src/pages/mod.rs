@@ -20,7 +20,7 @@ use crate::error::PageError;
 use crate::links::Link;
 use crate::session::Visitor;
 use axum::Router;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request, State};
 use axum::http::request::Parts;
 use axum::response::Redirect;
 use axum::routing::get;
@@ -75,6 +75,23 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Asked<T> {
             Err(_) => Err(PageError::BadQuery {
                 field: "address",
                 message: "Its filters cannot be read; a filter may be given twice.".into(),
+            }),
+        }
+    }
+}
+
+/// A form whose failure is a page of ours.
+pub(crate) struct Filled<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Filled<T> {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Filled<T>, PageError> {
+        match Form::<T>::from_request(request, app).await {
+            Ok(Form(form)) => Ok(Filled(form)),
+            Err(_) => Err(PageError::BadQuery {
+                field: "form",
+                message: "It could not be read; load the page and try again.".into(),
             }),
         }
     }

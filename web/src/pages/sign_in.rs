@@ -1,16 +1,15 @@
 //! `/sign-in`: an address, then a link or six digits from its mail.
 
+use super::Filled;
 use crate::App;
 use crate::accounts::CodeOutcome;
-use crate::assets;
 use crate::backend::{FormError, NewSession};
 use crate::error::PageError;
 use crate::render::{self, CachePolicy};
 use crate::session::{Visitor, cookie_line};
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -56,8 +55,6 @@ struct SignInPage<'a> {
     code_error: &'a str,
     /// Mail is not sent here, it is shown.
     shows_mail: bool,
-    style: &'static str,
-    icon: &'static str,
 }
 
 impl SignInPage<'_> {
@@ -71,8 +68,6 @@ impl SignInPage<'_> {
 struct LinkPage<'a> {
     email: &'a str,
     link: &'a str,
-    style: &'static str,
-    icon: &'static str,
 }
 
 async fn show(State(app): State<App>, visitor: Result<Visitor, PageError>) -> Result<Response, PageError> {
@@ -84,24 +79,11 @@ async fn show(State(app): State<App>, visitor: Result<Visitor, PageError>) -> Re
 
 async fn page(app: &App) -> Result<SignInPage<'static>, PageError> {
     let shows_mail = app.backend.caught_mail(None).await?.is_some();
-    Ok(SignInPage {
-        email: "",
-        email_error: "",
-        ticket: "",
-        code_error: "",
-        shows_mail,
-        style: assets::STYLE_CSS,
-        icon: assets::ICON_SVG,
-    })
+    Ok(SignInPage { email: "", email_error: "", ticket: "", code_error: "", shows_mail })
 }
 
-async fn ask(
-    State(app): State<App>,
-    headers: HeaderMap,
-    form: Result<Form<AskForm>, FormRejection>,
-) -> Result<Response, PageError> {
+async fn ask(State(app): State<App>, headers: HeaderMap, Filled(form): Filled<AskForm>) -> Result<Response, PageError> {
     check_origin(&headers)?;
-    let Form(form) = form.map_err(unreadable)?;
     let email = form.email.trim();
     let page = page(&app).await?;
     match app.backend.ask_sign_in(email).await {
@@ -117,10 +99,9 @@ async fn ask(
 async fn try_code(
     State(app): State<App>,
     headers: HeaderMap,
-    form: Result<Form<CodeForm>, FormRejection>,
+    Filled(form): Filled<CodeForm>,
 ) -> Result<Response, PageError> {
     check_origin(&headers)?;
-    let Form(form) = form.map_err(unreadable)?;
     if form.ticket.len() > MAX_LINK_BYTES || form.code.trim().is_empty() {
         return again(&app, &form, "Type the six digits of the mail.").await;
     }
@@ -146,7 +127,7 @@ async fn show_link(State(app): State<App>, Path(link): Path<String>) -> Result<R
     let Some(email) = email_of(&app, &link).await? else {
         return Err(PageError::ExpiredSignIn);
     };
-    let page = LinkPage { email: &email, link: &link, style: assets::STYLE_CSS, icon: assets::ICON_SVG };
+    let page = LinkPage { email: &email, link: &link };
     Ok(render::html(StatusCode::OK, page.render()?, CachePolicy::Never))
 }
 
@@ -177,10 +158,6 @@ fn opened(app: &App, session: &NewSession) -> Result<Response, PageError> {
 
 fn agent(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
-}
-
-fn unreadable(_: FormRejection) -> PageError {
-    PageError::BadQuery { field: "form", message: "It could not be read; load the page and try again.".into() }
 }
 
 /// A form without a session has no token. Browsers say from where it comes, and another site may not sign anybody in

@@ -1,9 +1,9 @@
 //! `/welcome`: the first workspace, where there is none yet.
 
+use super::Filled;
 use super::connect_form::TypedForm;
 use super::connections::MAX_FORM_BYTES;
 use crate::App;
-use crate::assets;
 use crate::backend::{FieldError, FormError};
 use crate::error::PageError;
 use crate::links::Link;
@@ -11,8 +11,7 @@ use crate::render::{self, CachePolicy};
 use crate::session::Visitor;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -33,12 +32,8 @@ async fn show(visitor: Visitor) -> Result<Response, PageError> {
 async fn open(
     State(app): State<App>,
     visitor: Visitor,
-    form: Result<Form<TypedForm>, FormRejection>,
+    Filled(typed): Filled<TypedForm>,
 ) -> Result<Response, PageError> {
-    let Form(typed) = form.map_err(|_| PageError::BadQuery {
-        field: "form",
-        message: "It could not be read; load the page and try again.".into(),
-    })?;
     visitor.check_form(&typed.csrf)?;
     let errors = match typed.checked_workspace(&visitor.session.vendors) {
         Err(errors) => errors,
@@ -80,8 +75,6 @@ fn answer(
         key_error: of("key"),
         form_error: other.map(|error| error.message.clone()).unwrap_or_default(),
         has_workspace: !visitor.session.vendors.is_empty(),
-        style: assets::STYLE_CSS,
-        icon: assets::ICON_SVG,
     };
     Ok(render::html(status, page.render()?, CachePolicy::Never))
 }
@@ -106,6 +99,4 @@ struct WelcomePage<'a> {
     form_error: String,
     /// Somebody came here although there is a workspace already.
     has_workspace: bool,
-    style: &'static str,
-    icon: &'static str,
 }

@@ -19,6 +19,11 @@ impl TenantScope {
         TenantScope { vendor, mode, affiliate: None, visible_from: None }
     }
 
+    /// One affiliate's part of a tenant.
+    pub(crate) fn of_affiliate(vendor: VendorId, mode: Mode, affiliate: AffiliateId) -> TenantScope {
+        TenantScope { affiliate: Some(affiliate), ..TenantScope::new(vendor, mode) }
+    }
+
     /// The tenant.
     pub fn vendor(&self) -> VendorId {
         self.vendor

@@ -11,7 +11,8 @@ use super::*;
 use sha2::{Digest, Sha256};
 
 const TOKEN_LIFE_MS: i64 = 15 * 60 * 1000;
-const SESSION_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// How long a session lasts after it was last used.
+pub(super) const SESSION_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// A session's end is moved at most this often, so that reading a page rarely writes.
 const SESSION_STEP_MS: i64 = 60 * 60 * 1000;
 const KEY_USE_STEP_MS: i64 = 60 * 1000;
@@ -95,9 +96,9 @@ pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> 
 }
 
 /// The later end of a session that is used now; none while the stored one is near enough.
-pub(super) fn later_end(session: &Session, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn later_end(expires_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let end = Timestamp(now.0 + SESSION_LIFE_MS);
-    (end.0 - session.expires_at.0 >= SESSION_STEP_MS).then_some(end)
+    (end.0 - expires_at.0 >= SESSION_STEP_MS).then_some(end)
 }
 
 /// Moves the end of a session that is used now.

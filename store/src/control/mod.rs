@@ -20,6 +20,8 @@ mod model;
 mod moving;
 mod people;
 mod people_store;
+mod portal;
+mod portal_store;
 mod postgres_store;
 mod reading;
 mod resolve;
@@ -38,6 +40,8 @@ mod conformance_decisions;
 #[cfg(test)]
 mod conformance_people;
 #[cfg(test)]
+mod conformance_portal;
+#[cfg(test)]
 mod moving_tests;
 #[cfg(test)]
 mod postgres_tests;
@@ -48,6 +52,7 @@ pub use mails::*;
 pub use model::*;
 pub use moving::move_to_postgres;
 pub use people::*;
+pub use portal::*;
 pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
@@ -110,7 +115,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue {
+pub trait ControlStore: People + MailQueue + Portal {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

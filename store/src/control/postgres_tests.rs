@@ -4,6 +4,7 @@ use super::backend::{Backend, Reach};
 use super::conformance::*;
 use super::conformance_decisions::decide;
 use super::conformance_people::{mail, session_of};
+use super::conformance_portal::portal_session_of;
 use super::test_places::{PostgresPlace, may_block};
 use super::*;
 use crate::postgres::{PostgresError, PostgresPool, PostgresSettings, migrate};
@@ -209,7 +210,7 @@ async fn a_pool_or_schema_that_the_store_cannot_work_on_is_refused_with_words() 
     let place = PostgresPlace::new();
     let open = async |pool| PostgresControlStore::open(pool, keys(), system_random()).await.err().unwrap().to_string();
     let words = open(place.pool()).await;
-    assert!(words.contains("has version 0, this binary needs 3: run `affilitrack migrate` first"), "{words}");
+    assert!(words.contains("has version 0, this binary needs 4: run `affilitrack migrate` first"), "{words}");
     place.open().await;
     let blind = PostgresSettings { all_tenants: false, ..place.settings() };
     let words = open(may_block(|| PostgresPool::connect(blind)).unwrap()).await;
@@ -253,7 +254,7 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         let with_key = ConnectRequest { key: Some(SecretText::new("rk_test_1")), ..stripe(slug, "whsec_1") };
         let vendor = store.connect(with_key, "test", NOW).await.unwrap().vendor;
         let everything = json!([
-            {"decide":"affiliate","key":"a"}, {"decide":"map","code":"C","coupon_id":"c","affiliate":"a"},
+            {"decide":"affiliate","key":"a","email":"a@example.com"}, {"decide":"map","code":"C","coupon_id":"c","affiliate":"a"},
             {"decide":"rule","scope":"vendor","percent":"1"}, {"decide":"policy","hold_days":1},
             {"decide":"review","mode":"live","purchase":"inv:1","verdict":"hold","reason":"r"},
             {"decide":"adjust","mode":"live","affiliate":"a","currency":"usd","commission_minor":1,"reason":"r"},
@@ -264,12 +265,13 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         store.put_failures(vendor, &format!("endpoint-of-{slug}"), "writer", "[]", NOW).await.unwrap();
         store.enqueue_mail(mail(slug, Some(vendor)), NOW).await.unwrap();
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
+        portal_session_of(&*store, slug, "a").await;
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 19, "{tables:?}");
+    assert_eq!(tables.len(), 21, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

@@ -1,6 +1,6 @@
 //! Signing in by mail: a link or six digits, each good once for fifteen minutes.
 
-use super::access::{hash, random_text};
+use super::access::{SESSION_LIFE_MS, hash, random_text};
 use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::mails::{self, MailId};
@@ -20,7 +20,6 @@ const MAX_ASKED: i64 = 5;
 const MAX_TRIES: i64 = 5;
 /// Unused ones of everybody together; the oldest go first.
 const MAX_WAITING: i64 = 100_000;
-const SESSION_LIFE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// A session's end is moved at most this often, so that reading a page rarely writes.
 const SESSION_STEP_MS: i64 = 60 * 60 * 1000;
 const MAX_SESSIONS_OF_PERSON: i64 = 50;

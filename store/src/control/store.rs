@@ -254,7 +254,7 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         let Some(mut session) = stored else {
             return Ok(None);
         };
-        if let Some(end) = access::later_end(&session, now) {
+        if let Some(end) = access::later_end(session.expires_at, now) {
             let cookie = session.cookie.clone();
             self.backend
                 .write(Reach::Wiring, Tells::NOTHING, move |database| {

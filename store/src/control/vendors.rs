@@ -9,6 +9,8 @@ use crate::secrets::Sealed;
 use domain::ids::{Timestamp, VendorId};
 use zeroize::Zeroizing;
 
+/// The first word of addresses that are no vendor's, though they look like one's.
+const PORTAL: &str = "portal";
 const COLUMNS: &str = "id, slug, name, time_zone, is_demo, created_at";
 const MAX_SLUG_CHARACTERS: usize = 63;
 const MAX_NAME_CHARACTERS: usize = 200;
@@ -117,6 +119,10 @@ fn checked_slug(slug: &str) -> ControlResult<String> {
         let message = format!(
             "`{slug}` is not a vendor's short name: 1 to {MAX_SLUG_CHARACTERS} of a-z, 0-9, - and _, beginning with a letter or digit"
         );
+        return Err(ControlError::invalid("vendor", message));
+    }
+    if slug == PORTAL {
+        let message = format!("`{slug}` is where affiliates look; choose another name");
         return Err(ControlError::invalid("vendor", message));
     }
     Ok(slug.to_owned())

@@ -1,0 +1,31 @@
+-- The affiliates' portal: links that open it, and its sessions, apart from those of people who work for a vendor.
+
+create index affiliates_by_email on affiliates (email) where email is not null;
+
+-- Opens one session. What is used stays until it is over, so that it still counts against too many mails.
+create table portal_links (
+  hash blob primary key,
+  vendor integer not null references vendors (id),
+  affiliate integer not null references affiliates (id),
+  -- Where it was mailed to. It opens nothing once the affiliate's address is another one.
+  email text not null,
+  created_at integer not null,
+  expires_at integer not null,
+  used_at integer
+) strict, without rowid;
+create index portal_links_by_affiliate on portal_links (vendor, affiliate, created_at);
+create index portal_links_by_expiry on portal_links (expires_at);
+
+create table portal_sessions (
+  hash blob primary key,
+  vendor integer not null references vendors (id),
+  affiliate integer not null references affiliates (id),
+  -- As of the link; the session ends when the affiliate's address changes.
+  email text not null,
+  csrf text not null,
+  created_at integer not null,
+  last_used_at integer not null,
+  expires_at integer not null
+) strict, without rowid;
+create index portal_sessions_by_affiliate on portal_sessions (vendor, affiliate);
+create index portal_sessions_by_expiry on portal_sessions (expires_at);

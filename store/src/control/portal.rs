@@ -1,0 +1,316 @@
+//! The affiliates' portal: links by mail that open it, and its sessions. They are apart from those of people who work
+//! for a vendor, and what they see is one affiliate of one vendor.
+//!
+//! Links and sessions name the address that they were mailed to. When a vendor corrects an affiliate's address, what
+//! went to the wrong one opens nothing any more.
+
+use super::access::{SESSION_LIFE_MS, hash, random_text};
+use super::database::{Database, Row, values};
+use super::decide::audit;
+use super::mails::{self, MailId, NewMail};
+use super::sealer::Sealer;
+use super::{ControlError, ControlResult, MailAddress, SIGN_IN_LIFE_MS};
+use crate::scope::TenantScope;
+use crate::secrets::SecretText;
+use async_trait::async_trait;
+use domain::ids::{AffiliateId, Mode, Timestamp, VendorId};
+
+/// How long the link of an invitation is good.
+pub const INVITE_LIFE_MS: i64 = 14 * DAY_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// So many invitations an affiliate gets in a day.
+const MAX_INVITED: i64 = 5;
+/// So many links an affiliate may ask for in a quarter of an hour.
+const MAX_ASKED: i64 = 5;
+/// One address may be an affiliate of several vendors; so many get a mail at once.
+const MAX_PROGRAMMES: u64 = 10;
+const MAX_SESSIONS_OF_AFFILIATE: i64 = 20;
+
+/// For whom a link is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortalGuest {
+    /// Name of the vendor.
+    pub vendor: String,
+    /// Name of the affiliate.
+    pub affiliate: String,
+    /// Where the link was mailed to.
+    pub email: MailAddress,
+}
+
+/// Writes the mail that carries a link.
+pub type PortalMail = Box<dyn Fn(&PortalGuest, VendorId, &SecretText, MailId) -> NewMail + Send + Sync>;
+
+/// An affiliate who has signed in at the portal. Made only by the control store, from a link or a cookie that it has
+/// checked.
+#[derive(Debug, Clone)]
+pub struct PortalSession {
+    cookie: SecretText,
+    csrf: String,
+    expires_at: Timestamp,
+    vendor: VendorId,
+    affiliate: AffiliateId,
+    place: PortalPlace,
+}
+
+/// Where an affiliate looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortalPlace {
+    /// Name of the vendor.
+    pub vendor: String,
+    /// IANA name of the vendor's time zone: days are the vendor's.
+    pub time_zone: String,
+    /// The vendor's data are invented.
+    pub is_demo: bool,
+    /// Name of the affiliate.
+    pub affiliate: String,
+    /// The affiliate is suspended: new sales earn nothing.
+    pub is_suspended: bool,
+}
+
+impl PortalSession {
+    /// The value of the portal's cookie.
+    pub fn cookie(&self) -> &SecretText {
+        &self.cookie
+    }
+
+    /// What every form of the session must send back.
+    pub fn csrf(&self) -> &str {
+        &self.csrf
+    }
+
+    /// When the cookie ends, unless it is used before.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Where they look.
+    pub fn place(&self) -> &PortalPlace {
+        &self.place
+    }
+
+    /// What they see: this affiliate's rows, and nothing else of the vendor.
+    pub fn scope(&self, mode: Mode) -> TenantScope {
+        TenantScope::of_affiliate(self.vendor, mode, self.affiliate)
+    }
+}
+
+/// The affiliates' portal.
+#[async_trait]
+pub trait Portal: Send + Sync {
+    /// Invites an affiliate of the scope's vendor by mail. Returns where it goes.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] naming `email` when there is no address, `affiliate` for one who is suspended or was
+    /// invited too often; [`ControlError::NotFound`].
+    async fn invite(
+        &self,
+        scope: &TenantScope,
+        affiliate: &str,
+        mail: PortalMail,
+        actor: &str,
+        now: Timestamp,
+    ) -> ControlResult<MailAddress>;
+    /// Mails a link to every affiliate with this address. Returns how many mails were written; whoever asked is told
+    /// the same whatever it is.
+    async fn ask_portal_link(&self, email: &MailAddress, mail: PortalMail, now: Timestamp) -> ControlResult<usize>;
+    /// For whom a link is, if it can still be used. Uses nothing up: mail scanners open links too.
+    async fn portal_guest(&self, link: &str, now: Timestamp) -> ControlResult<Option<PortalGuest>>;
+    /// Uses a link up.
+    async fn open_portal(&self, link: &str, now: Timestamp) -> ControlResult<Option<PortalSession>>;
+    /// The session of a cookie. It ends 30 days after it was last used.
+    async fn portal_session(&self, cookie: &str, now: Timestamp) -> ControlResult<Option<PortalSession>>;
+    /// Ends a session.
+    async fn close_portal(&self, session: &PortalSession) -> ControlResult<()>;
+}
+
+struct Found {
+    vendor: VendorId,
+    affiliate: AffiliateId,
+    guest: PortalGuest,
+}
+
+pub(super) fn invite(
+    database: &dyn Database,
+    sealer: &Sealer,
+    (vendor, key): (VendorId, &str),
+    mail: &PortalMail,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<MailAddress> {
+    forget_old(database, now)?;
+    let row = database.query_optional(
+        "select affiliates.id, affiliates.name, affiliates.email, affiliates.suspended_at, vendors.name
+         from affiliates join vendors on vendors.id = affiliates.vendor where vendor = ?1 and key = ?2",
+        values![vendor.0, key],
+    )?;
+    let Some(row) = row else {
+        return Err(ControlError::NotFound(format!("affiliate `{key}`")));
+    };
+    let Some(email) = row.get::<Option<String>>(2)? else {
+        return Err(ControlError::invalid("email", "Give the affiliate an e-mail address first."));
+    };
+    if row.get::<Option<i64>>(3)?.is_some() {
+        return Err(ControlError::invalid("affiliate", "The affiliate is suspended; let them in again first."));
+    }
+    let guest = PortalGuest { vendor: row.get(4)?, affiliate: row.get(1)?, email: MailAddress::stored(email)? };
+    let found = Found { vendor, affiliate: AffiliateId(row.get(0)?), guest };
+    if mailed_since(database, &found, now.0 - DAY_MS)? >= MAX_INVITED {
+        let message = format!("{MAX_INVITED} mails went to this affiliate within a day; try again tomorrow.");
+        return Err(ControlError::invalid("affiliate", message));
+    }
+    mail_link(database, sealer, &found, mail, now, INVITE_LIFE_MS)?;
+    let detail = serde_json::json!({ "affiliate": found.affiliate.0 }).to_string();
+    audit(database, vendor, actor, "invite", &detail, now)?;
+    Ok(found.guest.email)
+}
+
+pub(super) fn ask(
+    database: &dyn Database,
+    sealer: &Sealer,
+    email: &MailAddress,
+    mail: &PortalMail,
+    now: Timestamp,
+) -> ControlResult<usize> {
+    forget_old(database, now)?;
+    let rows = database.query(
+        "select affiliates.vendor, affiliates.id, affiliates.name, vendors.name
+         from affiliates join vendors on vendors.id = affiliates.vendor
+         where email = ?1 order by affiliates.vendor, affiliates.id limit ?2",
+        values![email.as_str(), MAX_PROGRAMMES],
+    )?;
+    let mut mailed = 0;
+    for row in rows {
+        let guest = PortalGuest { vendor: row.get(3)?, affiliate: row.get(2)?, email: email.clone() };
+        let found = Found { vendor: VendorId(row.get(0)?), affiliate: AffiliateId(row.get(1)?), guest };
+        if mailed_since(database, &found, now.0 - SIGN_IN_LIFE_MS)? < MAX_ASKED {
+            mail_link(database, sealer, &found, mail, now, SIGN_IN_LIFE_MS)?;
+            mailed += 1;
+        }
+    }
+    Ok(mailed)
+}
+
+fn forget_old(database: &dyn Database, now: Timestamp) -> ControlResult<()> {
+    database.execute("delete from portal_links where expires_at <= ?1", values![now.0])?;
+    Ok(())
+}
+
+fn mailed_since(database: &dyn Database, found: &Found, since: i64) -> ControlResult<i64> {
+    let row = database.query_one(
+        "select count(*) from portal_links where vendor = ?1 and affiliate = ?2 and created_at > ?3",
+        values![found.vendor.0, found.affiliate.0, since],
+    )?;
+    Ok(row.get(0)?)
+}
+
+fn mail_link(
+    database: &dyn Database,
+    sealer: &Sealer,
+    found: &Found,
+    mail: &PortalMail,
+    now: Timestamp,
+    life: i64,
+) -> ControlResult<()> {
+    let link = SecretText::new(random_text(sealer)?);
+    let link_hash = hash(link.expose());
+    database.execute(
+        "insert into portal_links (hash, vendor, affiliate, email, created_at, expires_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6)",
+        values![link_hash, found.vendor.0, found.affiliate.0, found.guest.email.as_str(), now.0, now.0 + life],
+    )?;
+    let cause = MailId(format!("portal_link:{}", hex::encode(link_hash)));
+    mails::enqueue(database, sealer, &mail(&found.guest, found.vendor, &link, cause), now)?;
+    Ok(())
+}
+
+pub(super) fn guest(database: &dyn Database, link: &str, now: Timestamp) -> ControlResult<Option<PortalGuest>> {
+    let found = database.query_optional(
+        "select vendors.name, affiliates.name, affiliates.email from portal_links
+         join affiliates on affiliates.id = portal_links.affiliate and affiliates.email = portal_links.email
+         join vendors on vendors.id = portal_links.vendor
+         where hash = ?1 and used_at is null and expires_at > ?2",
+        values![hash(link), now.0],
+    )?;
+    let guest = |row: Row| {
+        Ok(PortalGuest { vendor: row.get(0)?, affiliate: row.get(1)?, email: MailAddress::stored(row.get(2)?)? })
+    };
+    found.map(guest).transpose()
+}
+
+pub(super) fn open(
+    database: &dyn Database,
+    sealer: &Sealer,
+    link: &str,
+    now: Timestamp,
+) -> ControlResult<Option<PortalSession>> {
+    if guest(database, link, now)?.is_none() {
+        return Ok(None);
+    }
+    let used = database.query_optional(
+        "update portal_links set used_at = ?2 where hash = ?1 and used_at is null and expires_at > ?2
+         returning vendor, affiliate, email",
+        values![hash(link), now.0],
+    )?;
+    let Some(row) = used else {
+        return Ok(None);
+    };
+    let (vendor, affiliate) = (VendorId(row.get(0)?), AffiliateId(row.get(1)?));
+    database.execute("delete from portal_sessions where expires_at <= ?1", values![now.0])?;
+    database.execute(
+        "delete from portal_sessions where vendor = ?1 and affiliate = ?2 and hash not in
+           (select hash from portal_sessions where vendor = ?1 and affiliate = ?2
+            order by last_used_at desc, hash limit ?3)",
+        values![vendor.0, affiliate.0, MAX_SESSIONS_OF_AFFILIATE - 1],
+    )?;
+    let (cookie, csrf) = (random_text(sealer)?, random_text(sealer)?);
+    database.execute(
+        "insert into portal_sessions (hash, vendor, affiliate, email, csrf, created_at, last_used_at, expires_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
+        values![hash(&cookie), vendor.0, affiliate.0, row.get::<String>(2)?, &csrf, now.0, now.0 + SESSION_LIFE_MS],
+    )?;
+    audit(database, vendor, &format!("affiliate {affiliate}"), "open_portal", "{}", now)?;
+    session(database, &cookie, now)
+}
+
+pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> ControlResult<Option<PortalSession>> {
+    let found = database.query_optional(
+        "select portal_sessions.vendor, portal_sessions.affiliate, csrf, expires_at, vendors.name, time_zone, is_demo,
+           affiliates.name, suspended_at
+         from portal_sessions
+         join affiliates on affiliates.id = portal_sessions.affiliate and affiliates.email = portal_sessions.email
+         join vendors on vendors.id = portal_sessions.vendor
+         where hash = ?1 and expires_at > ?2",
+        values![hash(cookie), now.0],
+    )?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    Ok(Some(PortalSession {
+        cookie: SecretText::new(cookie),
+        csrf: row.get(2)?,
+        expires_at: Timestamp(row.get(3)?),
+        vendor: VendorId(row.get(0)?),
+        affiliate: AffiliateId(row.get(1)?),
+        place: PortalPlace {
+            vendor: row.get(4)?,
+            time_zone: row.get(5)?,
+            is_demo: row.get(6)?,
+            affiliate: row.get(7)?,
+            is_suspended: row.get::<Option<i64>>(8)?.is_some(),
+        },
+    }))
+}
+
+/// Notes that a session is used, and moves its end.
+pub(super) fn note_use(database: &dyn Database, cookie: &str, now: Timestamp, end: Timestamp) -> ControlResult<()> {
+    database.execute(
+        "update portal_sessions set last_used_at = ?2, expires_at = ?3 where hash = ?1 and expires_at < ?3",
+        values![hash(cookie), now.0, end.0],
+    )?;
+    Ok(())
+}
+
+pub(super) fn close(database: &dyn Database, cookie: &str) -> ControlResult<()> {
+    database.execute("delete from portal_sessions where hash = ?1", values![hash(cookie)])?;
+    Ok(())
+}

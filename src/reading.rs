@@ -76,7 +76,9 @@ impl LiveParts {
         let cache = Arc::new(QueryCache::new(CacheLimits::default()));
         let kept = cache.clone();
         let forget = move |change: Change<'_>| match change {
-            Change::Of(signal) => kept.mark_changed(signal.vendor, signal.mode, GENERATION, signal.next_offset),
+            Change::Of(signal) => {
+                kept.mark_changed((signal.vendor, signal.mode), &signal.affiliates, GENERATION, signal.next_offset);
+            }
             Change::Partition(partition, offset) => kept.mark_partition_changed(partition, GENERATION, offset),
             Change::Wrong(partition, offset) => kept.forget(partition, GENERATION, offset),
         };

@@ -22,6 +22,7 @@ use api::services::ranges::LocalRange;
 use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
 use data::{DAYS, GENERATION, NOW};
 use domain::ids::VendorId;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -131,7 +132,7 @@ impl Bench {
     /// Something new became visible: every kept answer of this vendor is old.
     fn change(&self) {
         let next = self.moving.0.load(Ordering::SeqCst) + 1;
-        self.cache.mark_changed(self.scope.vendor(), self.scope.mode(), GENERATION, next);
+        self.cache.mark_changed((self.scope.vendor(), self.scope.mode()), &BTreeSet::new(), GENERATION, next);
         self.moving.0.store(next, Ordering::SeqCst);
     }
 

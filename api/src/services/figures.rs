@@ -5,7 +5,7 @@ use crate::services::query_cache::Weigh;
 use domain::line::{LedgerLine, PurchaseRow};
 use domain::money::Currency;
 use std::collections::BTreeMap;
-use store::warehouse::queries::{OutcomeCount, SummaryRow};
+use store::warehouse::queries::{Balance, OutcomeCount, SummaryRow, TimeBounds};
 
 /// The figures of one group in one currency.
 pub(crate) fn totals_of(row: &SummaryRow) -> Totals {
@@ -56,35 +56,28 @@ pub(crate) fn currencies_by_sales(totals: &[Totals]) -> Vec<Currency> {
     order.iter().map(|entry| entry.currency).collect()
 }
 
-impl Weigh for Vec<SummaryRow> {
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + self.capacity() * size_of::<SummaryRow>()
+/// A row of an answer.
+trait WeighRow {
+    /// Bytes that it holds beside itself.
+    fn beside(&self) -> usize {
+        0
     }
 }
 
-impl Weigh for Vec<OutcomeCount> {
+impl<T: WeighRow> Weigh for Vec<T> {
     fn weigh(&self) -> usize {
-        size_of::<Self>() + self.capacity() * size_of::<OutcomeCount>()
+        size_of::<Self>() + self.capacity() * size_of::<T>() + self.iter().map(WeighRow::beside).sum::<usize>()
     }
 }
 
-impl Weigh for Vec<LedgerLine> {
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + self.capacity() * size_of::<LedgerLine>()
-    }
-}
+impl WeighRow for SummaryRow {}
+impl WeighRow for OutcomeCount {}
+impl WeighRow for LedgerLine {}
+impl WeighRow for TimeBounds {}
+impl WeighRow for Balance {}
 
-impl Weigh for Vec<store::warehouse::queries::TimeBounds> {
-    fn weigh(&self) -> usize {
-        size_of::<Self>() + self.capacity() * size_of::<store::warehouse::queries::TimeBounds>()
-    }
-}
-
-impl Weigh for Vec<PurchaseRow> {
-    fn weigh(&self) -> usize {
-        let texts = |row: &PurchaseRow| {
-            row.reason.len() + row.flags.iter().map(|flag| flag.len() + size_of::<String>()).sum::<usize>()
-        };
-        size_of::<Self>() + self.capacity() * size_of::<PurchaseRow>() + self.iter().map(texts).sum::<usize>()
+impl WeighRow for PurchaseRow {
+    fn beside(&self) -> usize {
+        self.reason.len() + self.flags.iter().map(|flag| flag.len() + size_of::<String>()).sum::<usize>()
     }
 }

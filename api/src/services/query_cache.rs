@@ -1,15 +1,15 @@
 //! Answers of the warehouse, kept until something changed for their scope.
 //!
 //! An answer read up to position R stays true at every later position X as long as no line of
-//! the scope lies between them. The cache therefore remembers, per vendor and mode, up to
-//! where it last changed. Whoever makes lines visible calls [`QueryCache::mark_changed`]
+//! the scope lies between them. The cache therefore remembers, per vendor and mode and per
+//! affiliate in it, up to where it last changed. Whoever makes lines visible calls [`QueryCache::mark_changed`]
 //! **before** the watermark moves: then no reader sees the new watermark with an old answer.
 //!
 //! Readers who ask the same at the same time share one query.
 
-use domain::ids::{Mode, VendorId};
+use domain::ids::{AffiliateId, Mode, VendorId};
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::event_log::partition_of;
 use store::scope::TenantScope;
@@ -29,7 +29,7 @@ pub struct CacheLimits {
     pub entries: usize,
     /// The most bytes of answers.
     pub bytes: usize,
-    /// The most scopes whose last change is remembered.
+    /// The most vendors' modes, and affiliates in them, whose last change is remembered.
     pub scopes: usize,
 }
 
@@ -64,11 +64,22 @@ struct State {
     order: BTreeMap<u64, Key>,
     bytes: usize,
     uses: u64,
-    changed: HashMap<(VendorId, Mode), Position>,
+    changed: HashMap<(VendorId, Mode), Changes>,
+    /// Affiliates in all of `changed`.
+    affiliates: usize,
     /// Up to where anything of a partition may have changed, for scopes that are not in `changed`.
     partitions: HashMap<u16, Position>,
     /// How often everything was forgotten.
     forgotten: u64,
+}
+
+/// Up to where a vendor's mode last changed.
+#[derive(Default)]
+struct Changes {
+    /// Anything of it.
+    any: Position,
+    /// Lines of these. Those of an affiliate that is not here did not change.
+    affiliates: HashMap<AffiliateId, Position>,
 }
 
 /// The cache.
@@ -84,16 +95,29 @@ impl QueryCache {
         QueryCache { limits, state: Mutex::default() }
     }
 
-    /// Lines of this vendor and mode become visible up to `next_offset`. Call it before the
+    /// Lines of these affiliates of this vendor and mode become visible up to `next_offset`. Call it before the
     /// watermark moves there.
-    pub fn mark_changed(&self, vendor: VendorId, mode: Mode, generation: u16, next_offset: u64) {
+    pub fn mark_changed(
+        &self,
+        (vendor, mode): (VendorId, Mode),
+        affiliates: &BTreeSet<AffiliateId>,
+        generation: u16,
+        next_offset: u64,
+    ) {
         let mut state = self.lock();
-        if state.changed.len() >= self.limits.scopes && !state.changed.contains_key(&(vendor, mode)) {
+        if state.changed.len() + state.affiliates + affiliates.len() >= self.limits.scopes {
             state.fold_changes();
         }
         let position = (generation, next_offset);
-        let changed = state.changed.entry((vendor, mode)).or_insert(position);
-        *changed = position.max(*changed);
+        let changes = state.changed.entry((vendor, mode)).or_default();
+        changes.any = position.max(changes.any);
+        let before = changes.affiliates.len();
+        for affiliate in affiliates {
+            let changed = changes.affiliates.entry(*affiliate).or_insert(position);
+            *changed = position.max(*changed);
+        }
+        let added = changes.affiliates.len() - before;
+        state.affiliates += added;
     }
 
     /// Anything of the partition may have become visible up to `next_offset`. Call it before the watermark moves there.
@@ -112,8 +136,8 @@ impl QueryCache {
         state.forgotten += 1;
     }
 
-    /// Where the scope's vendor and mode last changed: what depends only on the scope's data
-    /// is unchanged while this number is (for entity tags).
+    /// Where the scope last changed: what depends only on its lines is unchanged while this
+    /// number is (for entity tags). Rows of purchases without a line count for a whole vendor's scope only.
     pub fn last_change(&self, scope: &TenantScope) -> u64 {
         let state = self.lock();
         // Offsets stay below 2^45.
@@ -192,8 +216,11 @@ impl QueryCache {
 impl State {
     /// Up to where the scope may have changed.
     fn changed(&self, scope: &TenantScope) -> Position {
-        let own = self.changed.get(&(scope.vendor(), scope.mode())).copied().unwrap_or_default();
-        own.max(self.partitions.get(&partition_of(scope.vendor())).copied().unwrap_or_default())
+        let own = self.changed.get(&(scope.vendor(), scope.mode())).and_then(|changes| match scope.affiliate() {
+            Some(affiliate) => changes.affiliates.get(&affiliate).copied(),
+            None => Some(changes.any),
+        });
+        own.unwrap_or_default().max(self.partitions.get(&partition_of(scope.vendor())).copied().unwrap_or_default())
     }
 
     fn mark_partition(&mut self, partition: u16, position: Position) {
@@ -203,9 +230,10 @@ impl State {
 
     /// Remembers changes by partition only, which makes more answers look old, never an old one fresh.
     fn fold_changes(&mut self) {
-        for ((vendor, _), position) in std::mem::take(&mut self.changed) {
-            self.mark_partition(partition_of(vendor), position);
+        for ((vendor, _), changes) in std::mem::take(&mut self.changed) {
+            self.mark_partition(partition_of(vendor), changes.any);
         }
+        self.affiliates = 0;
     }
 
     fn remove(&mut self, key: &Key) {
@@ -239,8 +267,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::test_scope::{affiliate_scope_in, control_store};
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    const NOBODY: BTreeSet<AffiliateId> = BTreeSet::new();
 
     struct Number(u32);
 
@@ -283,10 +314,10 @@ mod tests {
         let (vendor, mode) = (reader.scope.vendor(), reader.scope.mode());
         assert_eq!(reader.ask("a", 10).await, 1);
         assert_eq!(reader.ask("a", 20).await, 1, "nothing of the scope lies between 10 and 20");
-        reader.cache.mark_changed(VendorId(vendor.0 + 1), mode, 1, 25);
-        reader.cache.mark_changed(vendor, Mode::Test, 1, 25);
+        reader.cache.mark_changed((VendorId(vendor.0 + 1), mode), &NOBODY, 1, 25);
+        reader.cache.mark_changed((vendor, Mode::Test), &NOBODY, 1, 25);
         assert_eq!(reader.ask("a", 25).await, 1, "another vendor and another mode changed");
-        reader.cache.mark_changed(vendor, mode, 1, 30);
+        reader.cache.mark_changed((vendor, mode), &NOBODY, 1, 30);
         assert_eq!(reader.ask("a", 25).await, 2, "the watermark has not moved yet: read, and not kept");
         assert_eq!(reader.ask("a", 30).await, 3);
         assert_eq!(reader.ask("a", 40).await, 3);
@@ -317,7 +348,7 @@ mod tests {
     async fn a_new_generation_ends_every_answer() {
         let reader = reader(CacheLimits::default()).await;
         assert_eq!(reader.ask("a", 10).await, 1);
-        reader.cache.mark_changed(reader.scope.vendor(), reader.scope.mode(), 2, 1);
+        reader.cache.mark_changed((reader.scope.vendor(), reader.scope.mode()), &NOBODY, 2, 1);
         assert_eq!(reader.ask("a", 10).await, 1, "what was read at this very position");
         assert_eq!(reader.ask("a", 11).await, 2, "a later position of the old generation is read, and not kept");
         assert_eq!(reader.ask("a", 11).await, 3);
@@ -348,16 +379,51 @@ mod tests {
         let reader = reader(CacheLimits { scopes: 3, ..CacheLimits::default() }).await;
         assert_eq!(reader.ask("a", 10).await, 1);
         for vendor in 100..110 {
-            reader.cache.mark_changed(VendorId(vendor), Mode::Live, 1, 5);
+            reader.cache.mark_changed((VendorId(vendor), Mode::Live), &NOBODY, 1, 5);
             assert!(reader.cache.lock().changed.len() <= 3);
         }
         assert_eq!(reader.ask("a", 10).await, 1, "no change of its partition came later");
-        reader.cache.mark_changed(reader.scope.vendor(), reader.scope.mode(), 1, 12);
+        reader.cache.mark_changed((reader.scope.vendor(), reader.scope.mode()), &NOBODY, 1, 12);
         for vendor in 100..110 {
-            reader.cache.mark_changed(VendorId(vendor), Mode::Live, 1, 5);
+            reader.cache.mark_changed((VendorId(vendor), Mode::Live), &NOBODY, 1, 5);
         }
         assert_eq!(reader.ask("a", 12).await, 2, "its own change is remembered by its partition");
         assert_eq!(reader.cache.last_change(&reader.scope), 12);
+    }
+
+    #[tokio::test]
+    async fn an_affiliates_answers_end_with_its_own_changes() {
+        let (_folder, store) = control_store();
+        let reader =
+            Reader::new(CacheLimits::default(), affiliate_scope_in(&store, "acme", "aff_maya", Mode::Live).await);
+        let (vendor, mode) = (reader.scope.vendor(), reader.scope.mode());
+        let maya = reader.scope.affiliate().expect("the scope is an affiliate's");
+        let ben = AffiliateId(maya.0 + 1);
+        assert_eq!(reader.ask("a", 10).await, 1);
+        reader.cache.mark_changed((vendor, mode), &BTreeSet::from([ben]), 1, 20);
+        assert_eq!(reader.ask("a", 20).await, 1, "somebody else sold something");
+        assert_eq!(reader.cache.last_change(&reader.scope), 0);
+        reader.cache.mark_changed((vendor, mode), &BTreeSet::from([ben, maya]), 1, 30);
+        assert_eq!(reader.ask("a", 30).await, 2);
+        assert_eq!(reader.cache.last_change(&reader.scope), 30);
+        reader.cache.mark_partition_changed(partition_of(vendor), 1, 40);
+        assert_eq!(reader.ask("a", 40).await, 3);
+    }
+
+    #[tokio::test]
+    async fn remembered_affiliates_are_bounded_too() {
+        let (_folder, store) = control_store();
+        let limits = CacheLimits { scopes: 100, ..CacheLimits::default() };
+        let reader = Reader::new(limits, affiliate_scope_in(&store, "acme", "aff_maya", Mode::Live).await);
+        let (vendor, mode) = (reader.scope.vendor(), reader.scope.mode());
+        let maya = reader.scope.affiliate().expect("the scope is an affiliate's").0;
+        for number in 0..1_000 {
+            reader.cache.mark_changed((vendor, mode), &BTreeSet::from([AffiliateId(maya + number)]), 1, number + 1);
+            let state = reader.cache.lock();
+            assert!(state.changed.values().map(|changes| changes.affiliates.len()).sum::<usize>() == state.affiliates);
+            assert!(state.affiliates <= 100);
+        }
+        assert!(reader.cache.last_change(&reader.scope) >= 1, "its partition remembers for it");
     }
 
     #[tokio::test]

@@ -152,23 +152,33 @@ impl Reports {
         range: &DateRange,
         bucket: Option<Bucket>,
     ) -> Result<Dashboard, ReportError> {
+        let page = self.open_page(scope).await?;
+        let feed_query = PurchasesPage { limit: FEED_ROWS, ..PurchasesPage::default() };
+        let (figures, feed, outcomes) = tokio::try_join!(
+            self.figures(&page, range, bucket),
+            self.read(&page, &feed_query),
+            self.outcome_counts(&page),
+        )?;
+        let feed = self.describe_purchases(&page, &feed).await?;
+        Ok(Dashboard { feed, outcomes, ..figures })
+    }
+
+    /// The figures of a range: a dashboard without feed and counts by outcome.
+    pub(crate) async fn figures(
+        &self,
+        page: &Page,
+        range: &DateRange,
+        bucket: Option<Bucket>,
+    ) -> Result<Dashboard, ReportError> {
         let local = LocalRange::new(range)?;
         let bucket = bucket.unwrap_or_else(|| local.natural_bucket());
         let spans = buckets(&local, bucket)?;
-        let page = self.open_page(scope).await?;
         let now_query = LedgerSummary {
             range: Some(local.moments),
             groupings: vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, bucket)],
         };
         let before_query = LedgerSummary { range: Some(local.preceding()?), groupings: vec![Grouping::Everything] };
-        let feed_query = PurchasesPage { limit: FEED_ROWS, ..PurchasesPage::default() };
-        let (summary, before, feed, outcomes) = tokio::try_join!(
-            self.read(&page, &now_query),
-            self.read(&page, &before_query),
-            self.read(&page, &feed_query),
-            self.outcome_counts(&page),
-        )?;
-        let feed = self.describe_purchases(&page, &feed).await?;
+        let (summary, before) = tokio::try_join!(self.read(page, &now_query), self.read(page, &before_query))?;
 
         let by_grouping = |index: usize| summary.iter().filter(move |row| row.grouping == index);
         let mut totals = totals_per_currency(by_grouping(0));
@@ -186,8 +196,8 @@ impl Reports {
             series: series(&spans, bucket, &currencies, by_grouping(2), (self.sources.clock)()),
             affiliates: top_affiliates(group_affiliates(by_grouping(0), &page.names, &currencies), &currencies),
             codes: top_codes(group_codes(by_grouping(1), &page.names, &currencies)),
-            feed,
-            outcomes,
+            feed: Vec::new(),
+            outcomes: OutcomeCounts::default(),
             currencies,
         })
     }

@@ -1,7 +1,8 @@
 //! The reports over the real engine and control store.
 
-use crate::model::{Bucket, DateRange, ExplorerFilter};
+use crate::model::{Bucket, DateRange, ExplorerFilter, OutcomeCounts};
 use crate::services::test_api::{NOW, Sale, TestApi};
+use crate::services::test_scope::affiliate_scope_in;
 use crate::services::{LinesFilter, RangePreset, ReportError, TotalsGroup, TotalsRequest};
 use domain::ids::{AffiliateId, CodeId, Mode, PurchaseId};
 use jiff::civil::date;
@@ -249,4 +250,55 @@ async fn a_page_whose_scope_did_not_change_asks_nothing() {
     api.book(&acme, &[sale(3, NOW.0, maya, "usd", 11)]).await;
     let third = api.reports.totals(&acme, &TotalsRequest::default()).await.unwrap();
     assert_eq!(third.rows[0].totals[0].revenue, 111, "a change is seen at once");
+}
+
+#[tokio::test]
+async fn an_affiliate_sees_only_their_own_and_what_is_in_hold() {
+    let api = TestApi::start().await;
+    let acme = api.vendor("acme", Mode::Live).await;
+    let maya = api.affiliate(&acme, "aff_maya").await;
+    let leo = api.affiliate(&acme, "aff_leo").await;
+    let at = |days: i64| NOW.0 - days * DAY_MS;
+    api.book(
+        &acme,
+        &[
+            sale(1, at(0), maya, "usd", 1_000),
+            sale(2, at(29), maya, "usd", 2_000),
+            sale(3, at(30), maya, "usd", 4_000),
+            sale(4, at(31), maya, "usd", 8_000),
+            sale(5, at(1), maya, "jpy", 900),
+            sale(6, at(1), leo, "usd", 70_000),
+            sale(7, at(1), (AffiliateId(0), CodeId(0)), "usd", 7_000),
+        ],
+    )
+    .await;
+    let own = affiliate_scope_in(&api.control, "acme", "aff_maya", Mode::Live).await;
+    assert_eq!(own.affiliate(), Some(maya.0));
+    let range = api.reports.preset_range(&own, RangePreset::Days30).await.unwrap();
+    let report = api.reports.portal(&own, &range, None, 30).await.unwrap();
+
+    let usd = &report.figures.totals[0];
+    assert_eq!((usd.sales, usd.revenue, usd.commission), (2, 3_000, 600));
+    assert_eq!(report.figures.affiliates.iter().map(|group| group.label.as_str()).collect::<Vec<_>>(), ["Maya"]);
+    assert_eq!(report.figures.codes.iter().map(|group| group.label.as_str()).collect::<Vec<_>>(), ["MAYA20"]);
+    let lines: Vec<_> = report.lines.iter().map(|line| (line.affiliate.as_str(), line.net)).collect();
+    assert_eq!(lines, [("aff_maya", 1_000), ("aff_maya", 900), ("aff_maya", 2_000)]);
+    let balances: Vec<_> = report
+        .balances
+        .iter()
+        .map(|sums| (sums.currency.to_string(), sums.earned, sums.in_hold, sums.payable))
+        .collect();
+    // Thirty days old is in hold for the last time at this hour: what is older is payable.
+    assert_eq!(balances, [("jpy".to_owned(), 180, 180, 0), ("usd".to_owned(), 3_000, 1_400, 1_600)]);
+    assert_eq!(report.figures.outcomes, OutcomeCounts::default());
+
+    let of_leo = affiliate_scope_in(&api.control, "acme", "aff_leo", Mode::Live).await;
+    let report = api.reports.portal(&of_leo, &range, None, 0).await.unwrap();
+    assert_eq!((report.figures.totals[0].revenue, report.lines.len()), (70_000, 1));
+    assert_eq!((report.balances[0].earned, report.balances[0].in_hold), (14_000, 0));
+    let elsewhere = affiliate_scope_in(&api.control, "other", "aff_maya", Mode::Live).await;
+    let report = api.reports.portal(&elsewhere, &range, None, 30).await.unwrap();
+    assert!(report.figures.totals.is_empty() && report.lines.is_empty() && report.balances.is_empty());
+    let in_test = affiliate_scope_in(&api.control, "acme", "aff_maya", Mode::Test).await;
+    assert!(api.reports.portal(&in_test, &range, None, 30).await.unwrap().lines.is_empty());
 }

@@ -180,7 +180,8 @@ impl TestApi {
         self.warehouse.insert(&batch).await.unwrap();
         let end = sales.iter().map(|sale| sale.offset + 1).max().unwrap();
         let end = end.max(self.doubles.next_offset.load(Ordering::SeqCst));
-        self.cache.mark_changed(vendor, mode, 1, end);
+        let affiliates = lines.iter().map(|line| line.affiliate).collect();
+        self.cache.mark_changed((vendor, mode), &affiliates, 1, end);
         self.doubles.next_offset.store(end, Ordering::SeqCst);
     }
 

@@ -71,6 +71,8 @@ fn every_query() -> String {
     add(&mut text, &filter, &PurchaseLines { purchase: PurchaseId(11) });
     for filter in [vendor_filter(), affiliate_filter()] {
         add(&mut text, &filter, &AffiliateSums { range, most_rows: 10 });
+        add(&mut text, &filter, &Balances { held_from: Timestamp(1_700) });
+        add(&mut text, &filter, &NewestLines { range, limit: 20 });
     }
     let sums = verify::render_line_sums(1, 3, &[10, 15], 20);
     writeln!(text, "line_sums\n{}\n{:?}\n", sums.text(), sums.binds()).expect("a string grows");

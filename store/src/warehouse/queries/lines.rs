@@ -67,6 +67,35 @@ impl ScopedQuery for LinesPage {
     }
 }
 
+/// The newest lines, the newest movement first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NewestLines {
+    /// Only in this range, by `occurred_at`.
+    pub range: Option<TimeRange>,
+    /// The most rows, at most [`super::MAX_PAGE_ROWS`].
+    pub limit: u32,
+}
+
+impl ScopedQuery for NewestLines {
+    type Row = LineRow;
+    const NAME: &'static str = "newest_lines";
+
+    fn most_rows(&self) -> Option<usize> {
+        None
+    }
+
+    fn render(&self, filter: &ScopeFilter) -> Sql {
+        let mut sql = Sql::default();
+        push_columns(&mut sql);
+        filter.push_from_lines(&mut sql);
+        ScopeFilter::push_range(&mut sql, "occurred_at", self.range);
+        sql.push(" ORDER BY occurred_at DESC, src_off DESC, ord DESC");
+        push_page_limit(&mut sql, self.limit);
+        sql.push(FINAL_SETTINGS);
+        sql
+    }
+}
+
 /// The lines of one purchase in the order in which they were booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PurchaseLines {

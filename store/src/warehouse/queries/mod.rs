@@ -1,6 +1,7 @@
 //! The warehouse's questions: each a struct of typed parameters that renders text and binds.
 
 mod affiliate_sums;
+mod balances;
 mod bounds;
 mod lines;
 mod outcomes;
@@ -9,8 +10,9 @@ mod summary;
 pub(crate) mod verify;
 
 pub use affiliate_sums::{AffiliateSum, AffiliateSums};
+pub use balances::{Balance, Balances};
 pub use bounds::{LedgerBounds, TimeBounds};
-pub use lines::{LineCursor, LinesPage, PurchaseLines};
+pub use lines::{LineCursor, LinesPage, NewestLines, PurchaseLines};
 pub use outcomes::{OutcomeCount, PurchaseOutcomes};
 pub use purchases::{PurchaseCursor, PurchaseHistory, PurchasesById, PurchasesPage};
 pub use summary::{Grouping, LedgerSummary, OffsetSegment, QUARTER_HOUR_MS, SummaryRow};

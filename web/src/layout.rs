@@ -70,6 +70,8 @@ pub struct RangePicker {
     pub buckets: Vec<Choice>,
     /// Where the form leads.
     pub action: String,
+    /// Goes with the form, where the page has modes.
+    pub mode: Option<&'static str>,
 }
 
 /// Everything around a page.
@@ -147,12 +149,24 @@ impl Layout {
 
     /// With a range picker.
     pub fn with_picker(mut self, choice: RangeChoice, bucket: Option<Bucket>, today: Date) -> Layout {
-        let slug = self.vendor.slug.clone();
-        let mode = self.mode;
-        let base = || Link::to(&[&slug, Section::Dashboard.path()]).with("mode", mode);
+        let path = [self.vendor.slug.as_str(), Section::Dashboard.path()];
+        self.picker = Some(RangePicker::new(&path, Some(self.mode), choice, bucket, today));
+        self
+    }
+}
+
+impl RangePicker {
+    /// For the page of this path.
+    pub(crate) fn new(
+        path: &[&str],
+        mode: Option<&'static str>,
+        choice: RangeChoice,
+        bucket: Option<Bucket>,
+        today: Date,
+    ) -> RangePicker {
         let preset_choice = |preset: Preset| Choice {
             label: preset.label().into(),
-            href: base().with("range", preset.name()).build(),
+            href: Link::to(path).with_some("mode", mode).with("range", preset.name()).build(),
             is_current: choice.preset() == Some(preset),
             mark: "",
         };
@@ -163,16 +177,16 @@ impl Layout {
             Some(_) => String::new(),
             None => crate::times::range(from, to),
         };
-        self.picker = Some(RangePicker {
+        RangePicker {
             presets: usual.into_iter().map(preset_choice).collect(),
             more_presets: rare.into_iter().map(preset_choice).collect(),
             chosen_in_menu,
             from: from.to_string(),
             to: to.to_string(),
             buckets: bucket_choices(bucket),
-            action: Link::to(&[&slug, Section::Dashboard.path()]).build(),
-        });
-        self
+            action: Link::to(path).build(),
+            mode,
+        }
     }
 }
 

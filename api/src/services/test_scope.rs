@@ -28,9 +28,9 @@ pub(crate) async fn affiliate_scope_in(store: &SqliteControlStore, slug: &str, k
     let affiliate = AffiliateInput { key: key.into(), email: Some(format!("{key}@example.com")), ..Default::default() };
     let decided = store.decide(vendor.vendor(), vec![DecisionInput::Affiliate(affiliate)], "test", Timestamp(0)).await;
     decided.expect("an affiliate can be made");
-    let (sender, mut links) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut links) = tokio::sync::mpsc::channel(1);
     let mail = move |guest: &PortalGuest, vendor, link: &SecretText, cause| {
-        sender.send(link.clone()).expect("somebody waits for the link");
+        sender.try_send(link.clone()).expect("there is room for one link");
         NewMail { vendor: Some(vendor), cause, kind: "test", recipient: guest.email.to_string(), content: link.clone() }
     };
     store.invite(&vendor, key, Box::new(mail), "test", Timestamp(0)).await.expect("they can be invited");

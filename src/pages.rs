@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failures;
+mod portal;
 
 use crate::in_log::wait_until_known;
 use crate::reading::Reading;
@@ -11,8 +12,8 @@ use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage
 use api::services::ReportError;
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -104,6 +105,31 @@ impl Pages {
         Ok(DateRange { from, to, time_zone: vendor.time_zone })
     }
 
+    /// Changes whenever any figure of the scope may have changed.
+    fn etag_of(&self, scope: &TenantScope) -> String {
+        format!("{}-{}", self.started_at.0, self.app.cache.last_change(scope))
+    }
+
+    /// Where the scope's data became visible up to, from now on, while the process runs.
+    fn signals(&self, scope: TenantScope, open: OpenStream) -> impl Stream<Item = LiveSignal> + Send + 'static {
+        let app = self.app.clone();
+        let signals = BroadcastStream::new(self.app.live.subscribe()).filter_map(move |signal| {
+            // A reader that lagged behind is told where things stand now.
+            let now = || app.live.visible(partition_of(scope.vendor())).next_offset;
+            let mine = match signal {
+                Ok(Heard::Signal(signal)) => concerns(&signal, &scope).then_some(signal.next_offset),
+                Ok(Heard::Anything) => Some(now()),
+                Err(BroadcastStreamRecvError::Lagged(missed)) => {
+                    metrics::count(Metric::SseDropped, [], missed);
+                    Some(now())
+                }
+            };
+            let _held_while_the_stream_lives = &open;
+            async move { mine.map(|next_offset| LiveSignal { next_offset }) }
+        });
+        signals.take_until(self.stop.clone().cancelled_owned())
+    }
+
     async fn view(
         &self,
         (scope, vendor): (&TenantScope, &str),
@@ -173,6 +199,12 @@ impl Pages {
         }
         Err(FormError::Backend(BackendError::NotFound))
     }
+}
+
+/// Whether a signal is about what the scope sees. One that names no affiliate is about all of them.
+fn concerns(signal: &store::live::LiveSignal, scope: &TenantScope) -> bool {
+    let is_theirs = |affiliate| signal.affiliates.is_empty() || signal.affiliates.contains(&affiliate);
+    signal.vendor == scope.vendor() && signal.mode == scope.mode() && scope.affiliate().is_none_or(is_theirs)
 }
 
 /// What a form asks for.
@@ -342,30 +374,12 @@ impl Backend for Pages {
 
     async fn live(&self, place: &Place) -> Result<BoxStream<'static, LiveSignal>, BackendError> {
         let scope = self.scope(place).await?;
-        let app = self.app.clone();
-        let open = OpenStream::new(self.streams.clone());
-        let signals = BroadcastStream::new(self.app.live.subscribe()).filter_map(move |signal| {
-            // A reader that lagged behind is told where things stand now.
-            let now = || app.live.visible(partition_of(scope.vendor())).next_offset;
-            let mine = match signal {
-                Ok(Heard::Signal(signal)) => {
-                    (signal.vendor == scope.vendor() && signal.mode == scope.mode()).then_some(signal.next_offset)
-                }
-                Ok(Heard::Anything) => Some(now()),
-                Err(BroadcastStreamRecvError::Lagged(missed)) => {
-                    metrics::count(Metric::SseDropped, [], missed);
-                    Some(now())
-                }
-            };
-            let _held_while_the_stream_lives = &open;
-            async move { mine.map(|next_offset| LiveSignal { next_offset }) }
-        });
-        Ok(signals.take_until(self.stop.clone().cancelled_owned()).boxed())
+        Ok(self.signals(scope, OpenStream::new(self.streams.clone())).boxed())
     }
 
     async fn scope_etag(&self, place: &Place) -> Result<String, BackendError> {
         let scope = self.scope(place).await?;
-        Ok(format!("{}-{}", self.started_at.0, self.app.cache.last_change(&scope)))
+        Ok(self.etag_of(&scope))
     }
 }
 

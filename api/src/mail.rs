@@ -1,6 +1,6 @@
 //! What the product mails, and the worker that sends it.
 
-use domain::ids::Timestamp;
+use domain::ids::{Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,10 @@ const MINUTE_MS: i64 = 60_000;
 pub enum Mail {
     /// Somebody asked to sign in.
     SignIn(SignInLetter),
+    /// A vendor invites an affiliate.
+    Invite(PortalLetter),
+    /// An affiliate asked for a link to the portal.
+    PortalLink(PortalLetter),
 }
 
 /// A link and a code, good once for a quarter of an hour.
@@ -40,6 +44,25 @@ pub struct SignInLetter {
     pub site: String,
 }
 
+/// A link that opens the affiliates' portal once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortalLetter {
+    /// Opens a page with a button.
+    pub link: String,
+    /// Name of the vendor.
+    pub vendor: String,
+    /// Name of the affiliate.
+    pub affiliate: String,
+    /// How long the link is good, in words: `14 days`.
+    pub good_for: String,
+}
+
+impl std::fmt::Debug for PortalLetter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PortalLetter").field("vendor", &self.vendor).finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for SignInLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignInLetter").field("site", &self.site).finish_non_exhaustive()
@@ -51,16 +74,23 @@ impl Mail {
     pub fn kind(&self) -> &'static str {
         match self {
             Mail::SignIn(_) => SIGN_IN_KIND,
+            Mail::Invite(_) => "invite",
+            Mail::PortalLink(_) => "portal_link",
         }
     }
 
-    /// As the queue takes it.
+    /// As the queue takes it; `vendor` is whose it is, if anybody's.
     ///
     /// # Errors
     /// When it cannot be written as JSON, which no mail of ours does.
-    pub fn queued(&self, recipient: &MailAddress, cause: MailId) -> Result<NewMail, serde_json::Error> {
+    pub fn queued(
+        &self,
+        vendor: Option<VendorId>,
+        recipient: &MailAddress,
+        cause: MailId,
+    ) -> Result<NewMail, serde_json::Error> {
         Ok(NewMail {
-            vendor: None,
+            vendor,
             cause,
             kind: self.kind(),
             recipient: recipient.to_string(),

@@ -53,7 +53,7 @@ struct Plain;
 
 impl Typeset for Plain {
     fn letter(&self, mail: &Mail) -> Result<Letter, TypesetError> {
-        let Mail::SignIn(letter) = mail;
+        let Mail::SignIn(letter) = mail else { return Err("only sign-ins are tested".into()) };
         Ok(Letter { subject: "Hello".into(), text: letter.code.clone(), html: String::new(), unsubscribe: None })
     }
 }
@@ -96,7 +96,7 @@ impl Scene {
             minutes: 15,
             site: "track.example".into(),
         });
-        let queued = mail.queued(&MailAddress::parse(address).unwrap(), MailId(cause.to_owned())).unwrap();
+        let queued = mail.queued(None, &MailAddress::parse(address).unwrap(), MailId(cause.to_owned())).unwrap();
         self.queue.enqueue_mail(queued, Timestamp(NOW)).await.unwrap();
     }
 

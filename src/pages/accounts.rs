@@ -20,6 +20,13 @@ fn new_session(session: &Session) -> NewSession {
     NewSession { cookie: SessionCookie(session.cookie().expose().to_owned()), csrf: Secret(session.csrf().to_owned()) }
 }
 
+/// A mail address as somebody typed it.
+pub(super) fn typed_address(email: &str) -> Result<MailAddress, FormError> {
+    MailAddress::parse(email).map_err(|message| {
+        FormError::Fields(vec![FieldError { field: "email".to_owned(), message: format!("{}.", sentence(&message)) }])
+    })
+}
+
 impl Pages {
     fn now(&self) -> Timestamp {
         (self.app.clock)()
@@ -36,7 +43,7 @@ impl Pages {
                 minutes: SIGN_IN_LIFE_MS / 60_000,
                 site,
             });
-            mail.queued(&recipient, cause.clone()).unwrap_or_else(|error| NewMail {
+            mail.queued(None, &recipient, cause.clone()).unwrap_or_else(|error| NewMail {
                 // Texts become JSON; if ever they do not, the row says so instead of nothing.
                 vendor: None,
                 cause,
@@ -51,12 +58,7 @@ impl Pages {
 #[async_trait]
 impl Accounts for Pages {
     async fn ask_sign_in(&self, email: &str) -> Result<String, FormError> {
-        let address = MailAddress::parse(email).map_err(|message| {
-            FormError::Fields(vec![FieldError {
-                field: "email".to_owned(),
-                message: format!("{}.", sentence(&message)),
-            }])
-        })?;
+        let address = typed_address(email)?;
         let (mail, may_sign_up) = (self.sign_in_mail(&address), self.app.may_sign_up);
         let asked = self.app.control.ask_sign_in(&address, may_sign_up, mail, self.now()).await;
         Ok(asked.map_err(store_failed("ask for a mail"))?.ticket)

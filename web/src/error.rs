@@ -20,6 +20,12 @@ pub enum PageError {
     /// The link or code of a mail was used, is too old, or never existed.
     #[error("expired sign-in")]
     ExpiredSignIn,
+    /// No cookie of the portal, or its session is over.
+    #[error("no portal session")]
+    NoPortalSession,
+    /// An invitation, or a link to the portal, was used, is too old, or never existed.
+    #[error("expired invitation")]
+    ExpiredInvite,
     /// No such page, vendor or purchase for this visitor.
     #[error("not found")]
     NotFound,
@@ -66,8 +72,8 @@ impl PageError {
     /// The status line.
     pub fn status(&self) -> StatusCode {
         match self {
-            PageError::NoSession => StatusCode::UNAUTHORIZED,
-            PageError::ExpiredLink | PageError::ExpiredSignIn => StatusCode::GONE,
+            PageError::NoSession | PageError::NoPortalSession => StatusCode::UNAUTHORIZED,
+            PageError::ExpiredLink | PageError::ExpiredSignIn | PageError::ExpiredInvite => StatusCode::GONE,
             PageError::NotFound => StatusCode::NOT_FOUND,
             PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
             PageError::Forged => StatusCode::FORBIDDEN,
@@ -81,8 +87,10 @@ impl PageError {
     /// The headline.
     pub fn title(&self) -> &'static str {
         match self {
-            PageError::NoSession => "You are not signed in here",
-            PageError::ExpiredLink | PageError::ExpiredSignIn => "This link has been used or is too old",
+            PageError::NoSession | PageError::NoPortalSession => "You are not signed in here",
+            PageError::ExpiredLink | PageError::ExpiredSignIn | PageError::ExpiredInvite => {
+                "This link has been used or is too old"
+            }
             PageError::NotFound => "There is nothing at this address",
             PageError::BadQuery { .. } => "Part of this address cannot be used",
             PageError::Forged => "This form is no longer valid",
@@ -98,6 +106,8 @@ impl PageError {
     pub fn text(&self) -> String {
         match self {
             PageError::NoSession => "Sign in to see your figures. Whoever runs this server gets in with the command below, too.".into(),
+            PageError::NoPortalSession => "Ask for a link to see your figures.".into(),
+            PageError::ExpiredInvite => "Each link opens the page once. Ask for a new one with the address that the mail went to.".into(),
             PageError::ExpiredSignIn => "Links and codes are good once, for fifteen minutes. Ask for a new mail; only the newest one counts.".into(),
             PageError::ExpiredLink => {
                 "Each start prints a fresh link that opens this application once. Run the command below and open the link it prints.".into()
@@ -128,6 +138,20 @@ impl PageError {
     /// A command to run, where one helps.
     pub fn command(&self) -> Option<&'static str> {
         matches!(self, PageError::NoSession | PageError::ExpiredLink).then_some("affilitrack login")
+    }
+
+    /// Whoever reads it is not signed in.
+    fn is_outside(&self) -> bool {
+        self.sign_in().is_some() || matches!(self, PageError::ExpiredLink)
+    }
+
+    /// Where the way in is, and what its button says.
+    fn sign_in(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            PageError::NoSession | PageError::ExpiredSignIn => Some(("/sign-in", "Sign in by e-mail")),
+            PageError::NoPortalSession | PageError::ExpiredInvite => Some(("/portal/sign-in", "Ask for a link")),
+            _ => None,
+        }
     }
 
     /// Logs the full chain once, when a person has to look.
@@ -164,7 +188,8 @@ struct ErrorPage<'a> {
     still_works: Option<&'a str>,
     command: Option<&'a str>,
     show_home: bool,
-    show_sign_in: bool,
+    /// Where the way in is, and its words.
+    sign_in: Option<(&'static str, &'static str)>,
 }
 
 impl IntoResponse for PageError {
@@ -175,8 +200,8 @@ impl IntoResponse for PageError {
             text: &self.text(),
             still_works: self.still_works(),
             command: self.command(),
-            show_home: !matches!(self, PageError::NoSession | PageError::ExpiredLink | PageError::ExpiredSignIn),
-            show_sign_in: matches!(self, PageError::NoSession | PageError::ExpiredSignIn),
+            show_home: !self.is_outside(),
+            sign_in: self.sign_in(),
         };
         let body = page.render().unwrap_or_else(|_| self.title().to_owned());
         let mut response = render::html(self.status(), body, render::CachePolicy::Never);

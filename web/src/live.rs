@@ -2,6 +2,7 @@
 //! then fetches its body again with an `ETag`.
 
 use crate::App;
+use crate::backend::{BackendError, LiveSignal};
 use crate::error::PageError;
 use crate::session::Visitor;
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -40,8 +42,16 @@ async fn listen(
     Query(query): Query<LiveQuery>,
 ) -> Result<Response, PageError> {
     let here = visitor.locate_body(&app, &vendor, query.mode.as_deref()).await?;
+    stream_of(&app, app.backend.live(&here.place)).await
+}
+
+/// A stream of these signals, if not too many are open.
+pub(crate) async fn stream_of(
+    app: &App,
+    signals: impl Future<Output = Result<BoxStream<'static, LiveSignal>, BackendError>>,
+) -> Result<Response, PageError> {
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| PageError::Busy)?;
-    let signals = app.backend.live(&here.place).await?;
+    let signals = signals.await?;
     let hello = stream::iter([Event::default().event("hello").data("{}").retry(RECONNECT_AFTER)]);
     let moved = signals.map(move |signal| {
         let _held_while_the_stream_lives = &permit;

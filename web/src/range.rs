@@ -1,6 +1,7 @@
 //! Ranges of days as a visitor chooses them: a preset, or two dates.
 
 use crate::error::PageError;
+use crate::links::Link;
 use api::model::Bucket;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -135,6 +136,14 @@ impl RangeChoice {
                     (last.first_of_month(), last)
                 }
             },
+        }
+    }
+
+    /// An address with this range.
+    pub(crate) fn link(self, link: Link) -> Link {
+        match self {
+            RangeChoice::Preset(preset) => link.with("range", preset.name()),
+            RangeChoice::Free { from, to } => link.with("from", &from.to_string()).with("to", &to.to_string()),
         }
     }
 

@@ -74,9 +74,21 @@ pub struct Refresh {
 
 #[derive(Template)]
 #[template(path = "refreshable.html")]
-struct Refreshable<'a> {
-    refresh: &'a Refresh,
-    body: &'a str,
+pub(crate) struct Refreshable<'a> {
+    /// How to fetch it again.
+    pub(crate) refresh: &'a Refresh,
+    /// What is in it.
+    pub(crate) body: &'a str,
+}
+
+impl Refreshable<'_> {
+    /// Alone, with its tag.
+    pub(crate) fn respond(&self, status: StatusCode, cache: CachePolicy) -> Result<Response, PageError> {
+        let mut response = html(status, self.render()?, cache);
+        let etag = HeaderValue::from_str(&self.refresh.etag).unwrap_or(HeaderValue::from_static("W/\"\""));
+        response.headers_mut().insert(header::ETAG, etag);
+        Ok(response)
+    }
 }
 
 #[derive(Template)]
@@ -109,15 +121,12 @@ pub struct PageAnswer<'a> {
 impl PageAnswer<'_> {
     /// Renders it.
     pub fn respond(self) -> Result<Response, PageError> {
-        let content = Refreshable { refresh: &self.refresh, body: &self.body }.render()?;
-        if !self.only_body {
-            let page = FullPage { layout: self.layout, fixed: &self.fixed, content: &content }.render()?;
-            return Ok(html(self.status, page, self.cache));
+        let content = Refreshable { refresh: &self.refresh, body: &self.body };
+        if self.only_body {
+            return content.respond(self.status, self.cache);
         }
-        let mut response = html(self.status, content, self.cache);
-        let etag = HeaderValue::from_str(&self.refresh.etag).unwrap_or(HeaderValue::from_static("W/\"\""));
-        response.headers_mut().insert(header::ETAG, etag);
-        Ok(response)
+        let page = FullPage { layout: self.layout, fixed: &self.fixed, content: &content.render()? }.render()?;
+        Ok(html(self.status, page, self.cache))
     }
 }
 

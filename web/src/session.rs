@@ -1,11 +1,13 @@
 //! Who is asking, and where they look.
 
 use crate::App;
-use crate::backend::{Place, SessionCookie, SessionView, VendorView};
+use crate::backend::{Place, Secret, SessionCookie, SessionView, VendorView};
 use crate::error::PageError;
+use crate::render::CachePolicy;
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use domain::ids::Mode;
 use subtle::ConstantTimeEq;
 
@@ -93,10 +95,15 @@ impl Visitor {
     /// # Errors
     /// [`PageError::Forged`] when it does not.
     pub fn check_form(&self, token: &str) -> Result<(), PageError> {
-        let expected = self.session.csrf.0.as_bytes();
-        let matches: bool = expected.ct_eq(token.as_bytes()).into();
-        if matches && !expected.is_empty() { Ok(()) } else { Err(PageError::Forged) }
+        check_token(&self.session.csrf, token)
     }
+}
+
+/// Whether a form carries its session's token.
+pub(crate) fn check_token(expected: &Secret, token: &str) -> Result<(), PageError> {
+    let expected = expected.0.as_bytes();
+    let matches: bool = expected.ct_eq(token.as_bytes()).into();
+    if matches && !expected.is_empty() { Ok(()) } else { Err(PageError::Forged) }
 }
 
 fn parse_mode(name: &str) -> Result<Mode, PageError> {
@@ -107,7 +114,8 @@ fn parse_mode(name: &str) -> Result<Mode, PageError> {
     }
 }
 
-fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
+/// The value of a session's cookie.
+pub(crate) fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
     let headers = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     headers
         .flat_map(|line| line.split(';'))
@@ -116,16 +124,26 @@ fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
         .map(|(_, value)| SessionCookie(value.to_owned()))
 }
 
-/// The `Set-Cookie` line that forgets the session.
-pub(crate) fn gone_cookie_line(app: &App) -> String {
-    let secure = if app.settings.secure_cookie { "; Secure" } else { "" };
-    format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", app.settings.cookie_name)
+/// To a page, with the cookie of a new session.
+pub(crate) fn enter(app: &App, name: &str, cookie: &SessionCookie, target: &str) -> Result<Response, PageError> {
+    let max_age_seconds = u64::from(app.settings.cookie_days) * 86_400;
+    redirect(target, &cookie_line(app, name, &cookie.0, max_age_seconds))
 }
 
-/// The `Set-Cookie` line of a new session.
-pub(crate) fn cookie_line(app: &App, cookie: &SessionCookie) -> String {
-    let settings = &app.settings;
-    let max_age_seconds = u64::from(settings.cookie_days) * 86_400;
-    let secure = if settings.secure_cookie { "; Secure" } else { "" };
-    format!("{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_seconds}{secure}", settings.cookie_name, cookie.0)
+/// To a page, without the cookie.
+pub(crate) fn leave(app: &App, name: &str, target: &str) -> Result<Response, PageError> {
+    redirect(target, &cookie_line(app, name, "", 0))
+}
+
+fn cookie_line(app: &App, name: &str, value: &str, max_age_seconds: u64) -> String {
+    let secure = if app.settings.secure_cookie { "; Secure" } else { "" };
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_seconds}{secure}")
+}
+
+fn redirect(target: &str, cookie: &str) -> Result<Response, PageError> {
+    let line = HeaderValue::from_str(cookie).map_err(|_| PageError::NoSession)?;
+    let mut response = Redirect::to(target).into_response();
+    response.headers_mut().insert(header::SET_COOKIE, line);
+    response.headers_mut().insert(header::CACHE_CONTROL, CachePolicy::Never.header());
+    Ok(response)
 }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use std::sync::Arc;
 use tower::ServiceExt;
 use web::render::CONTENT_SECURITY_POLICY;
-use web::sample::{COOKIE, CSRF, SampleBackend, TOKEN};
+use web::sample::{COOKIE, CSRF, PORTAL_COOKIE, PORTAL_LINK, SampleBackend, TOKEN};
 use web::{App, Settings};
 
 /// 21 November 2026, 12:03 in Berlin.
@@ -634,4 +634,91 @@ async fn caught_mail_is_shown_to_whom_it_may_be() {
     assert!(page.body.contains("<a href=\"https://track.example/sign-in/link/sample-link\">"), "{}", page.body);
     let nobody = site.ask(Request::get("/demo/mail").body(Body::empty()).unwrap()).await;
     assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+}
+
+fn as_affiliate(path: &str) -> axum::http::request::Builder {
+    Request::get(path).header(header::COOKIE, format!("affilitrack_session_portal={PORTAL_COOKIE}"))
+}
+
+#[tokio::test]
+async fn an_invitation_shows_a_button_and_opens_the_portal_with_it_only() {
+    let site = Site::new();
+    let path = format!("/portal/link/{PORTAL_LINK}");
+    let bare = |path: &str| Request::get(path.to_owned());
+    let page = site.ask(bare(&path).body(Body::empty()).unwrap()).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("Acme Analytics") && page.body.contains("Hello Maya"));
+    assert!(page.headers.get(header::SET_COOKIE).is_none(), "mail scanners open links too");
+    let foreign = bare(&path).method("POST").header("sec-fetch-site", "cross-site").body(Body::empty()).unwrap();
+    assert_eq!(site.ask(foreign).await.status, StatusCode::FORBIDDEN);
+    let opened = site.ask(bare(&path).method("POST").body(Body::empty()).unwrap()).await;
+    assert_eq!((opened.status, header_text(&opened, header::LOCATION)), (StatusCode::SEE_OTHER, "/portal"));
+    let cookie = header_text(&opened, header::SET_COOKIE);
+    assert!(cookie.starts_with(&format!("affilitrack_session_portal={PORTAL_COOKIE};")), "{cookie}");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    let used = site.ask(bare("/portal/link/made-up").body(Body::empty()).unwrap()).await;
+    assert!(used.status == StatusCode::GONE && used.body.contains("href=\"/portal/sign-in\""));
+}
+
+#[tokio::test]
+async fn the_portal_is_for_its_own_cookie_and_shows_no_buyer() {
+    let site = Site::new();
+    let page = site.ask(as_affiliate("/portal").body(Body::empty()).unwrap()).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    for said in ["Payable", "In hold", "MAYASPECIAL", "id=\"line-", "data-live=\"/portal/live\"", "Sign out"] {
+        assert!(page.body.contains(said), "{said}");
+    }
+    for hidden in ["inv:", "in_1", "/acme/", "Connections", "Active affiliates"] {
+        assert!(!page.body.contains(hidden), "{hidden}");
+    }
+    let part = site.ask(as_affiliate("/portal?range=30d&fragment=1").body(Body::empty()).unwrap()).await;
+    let tag = header_text(&part, header::ETAG).to_owned();
+    assert!(part.status == StatusCode::OK && !tag.is_empty() && !part.body.contains("<head>"));
+    let again = as_affiliate("/portal?range=30d&fragment=1").header(header::IF_NONE_MATCH, &tag);
+    assert_eq!(site.ask(again.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_MODIFIED);
+    // A member's cookie opens no portal, and the portal's opens nothing of a vendor.
+    let member = Request::get("/portal").header(header::COOKIE, format!("affilitrack_session_portal={COOKIE}"));
+    let answer = site.ask(member.body(Body::empty()).unwrap()).await;
+    assert_eq!(header_text(&answer, header::LOCATION), "/portal/sign-in");
+    for path in ["/acme/dashboard", "/acme/live", "/account", "/acme/payouts.csv"] {
+        let foreign = Request::get(path).header(header::COOKIE, format!("affilitrack_session={PORTAL_COOKIE}"));
+        assert_eq!(site.ask(foreign.body(Body::empty()).unwrap()).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(site.ask(as_affiliate(path).body(Body::empty()).unwrap()).await.status, StatusCode::UNAUTHORIZED);
+    }
+    for path in ["/portal/live", "/portal?fragment=1"] {
+        assert_eq!(site.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn signing_out_of_the_portal_takes_its_form() {
+    let site = Site::new();
+    let send = async |form: String| {
+        let request = as_affiliate("/portal/sign-out").method("POST");
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        site.ask(request.body(Body::from(form)).unwrap()).await
+    };
+    assert_eq!(send("csrf=wrong".into()).await.status, StatusCode::FORBIDDEN);
+    let answer = send(format!("csrf={CSRF}")).await;
+    assert_eq!(header_text(&answer, header::LOCATION), "/portal/sign-in");
+    assert!(header_text(&answer, header::SET_COOKIE).contains("affilitrack_session_portal=; "));
+}
+
+#[tokio::test]
+async fn an_invitation_needs_the_form_of_the_page_and_says_what_came_of_it() {
+    let site = Site::new();
+    let path = "/acme/affiliates/aff_maya/invite";
+    assert_eq!(site.post(path, "csrf=wrong").await.status, StatusCode::FORBIDDEN);
+    let answer = site.post(path, &format!("csrf={CSRF}")).await;
+    assert_eq!(header_text(&answer, header::LOCATION), "/acme/affiliates/aff_maya?invited=aff_maya%40example.com");
+    assert_eq!(site.post("/nobody/affiliates/a/invite", &format!("csrf={CSRF}")).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn asking_for_a_link_to_the_portal_says_the_same_to_everybody() {
+    let site = Site::new();
+    let ask = async |email: &str| site.post("/portal/sign-in", &format!("email={email}")).await;
+    let (known, unknown) = (ask("maya%40example.com").await, ask("maya%40example.org").await);
+    assert_eq!(known.body.replace("example.com", "example.org"), unknown.body);
+    let wrong = ask("maya").await;
+    assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.body.contains("id=\"email-error\""));
 }

@@ -5,12 +5,12 @@ use crate::App;
 use crate::accounts::{CaughtRow, SessionRow};
 use crate::error::PageError;
 use crate::render::{self, CachePolicy};
-use crate::session::{Visitor, gone_cookie_line};
+use crate::session::{Visitor, leave};
 use crate::times;
 use askama::Template;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use domain::ids::Timestamp;
@@ -117,10 +117,7 @@ async fn sign_out(
 ) -> Result<Response, PageError> {
     visitor.check_form(&form.csrf)?;
     app.backend.sign_out(&visitor.cookie).await?;
-    let mut response = Redirect::to(super::sign_in::PATH).into_response();
-    let line = HeaderValue::from_str(&gone_cookie_line(&app)).map_err(|_| PageError::Forged)?;
-    response.headers_mut().insert(header::SET_COOKIE, line);
-    Ok(response)
+    leave(&app, &app.settings.cookie_name, super::sign_in::PATH)
 }
 
 #[derive(Template)]

@@ -80,11 +80,7 @@ async fn show(
 /// Where this body alone is served, with its filters.
 fn own_url(place: &Place, range: RangeChoice, bucket: Option<api::model::Bucket>) -> String {
     let link = Link::to(&[&place.vendor, "dashboard"]).with("mode", place.mode.name());
-    let link = match range {
-        RangeChoice::Preset(preset) => link.with("range", preset.name()),
-        RangeChoice::Free { from, to } => link.with("from", &from.to_string()).with("to", &to.to_string()),
-    };
-    link.with_some("bucket", bucket.map(bucket_name)).with("fragment", "1").build()
+    range.link(link).with_some("bucket", bucket.map(bucket_name)).with("fragment", "1").build()
 }
 
 /// One row of the affiliates or codes table.
@@ -132,11 +128,10 @@ pub(crate) struct DashboardBody {
 impl DashboardBody {
     pub(crate) fn new(dashboard: &Dashboard, place: &Place, connections_href: &str) -> DashboardBody {
         let range = &dashboard.range;
-        let days = days_between(range.from, range.to);
         let (outcomes, refused) = outcome_links(dashboard, place, connections_href);
         DashboardBody {
             range_text: times::range(range.from, range.to),
-            compared_with: if days == 1 { "the day before".into() } else { format!("the {days} days before") },
+            compared_with: compared_with(range),
             csv_href: file_of(range, place, "payouts.csv"),
             excel_href: file_of(range, place, "payouts.xlsx"),
             time_zone: range.time_zone.clone(),
@@ -151,6 +146,14 @@ impl DashboardBody {
             connections_href: connections_href.to_owned(),
             explorer_href: explorer(place).build(),
         }
+    }
+}
+
+/// What a range is compared with, in words.
+pub(super) fn compared_with(range: &DateRange) -> String {
+    match days_between(range.from, range.to) {
+        1 => "the day before".into(),
+        days => format!("the {days} days before"),
     }
 }
 

@@ -8,6 +8,7 @@ mod dashboard;
 mod figures;
 mod open;
 mod payouts;
+mod portal;
 mod purchase;
 mod redemptions;
 mod rows;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(welcome::router())
         .merge(sign_in::router())
         .merge(account::router())
+        .merge(portal::router())
 }
 
 /// The first real vendor, else the demo, else the form that makes one.

@@ -3,11 +3,9 @@
 use super::{Asked, given};
 use crate::App;
 use crate::error::PageError;
-use crate::render::CachePolicy;
-use crate::session::{Visitor, cookie_line};
+use crate::session::{Visitor, enter};
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -34,9 +32,5 @@ async fn open(
         // Somebody who already has a session clicked the link again: let them in.
         return visitor.map(|_| Redirect::to("/").into_response()).map_err(|_| PageError::ExpiredLink);
     };
-    let mut response = Redirect::to("/").into_response();
-    let line = HeaderValue::from_str(&cookie_line(&app, &session.cookie)).map_err(|_| PageError::ExpiredLink)?;
-    response.headers_mut().insert(header::SET_COOKIE, line);
-    response.headers_mut().insert(header::CACHE_CONTROL, CachePolicy::Never.header());
-    Ok(response)
+    enter(&app, &app.settings.cookie_name, &session.cookie, "/")
 }

@@ -6,7 +6,7 @@ use crate::accounts::CodeOutcome;
 use crate::backend::{FormError, NewSession};
 use crate::error::PageError;
 use crate::render::{self, CachePolicy};
-use crate::session::{Visitor, cookie_line};
+use crate::session::{Visitor, enter};
 use askama::Template;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, State};
@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub(crate) const PATH: &str = "/sign-in";
 const MAX_FORM_BYTES: usize = 4_096;
 /// Longest link that is looked up, in bytes.
-const MAX_LINK_BYTES: usize = 256;
+pub(super) const MAX_LINK_BYTES: usize = 256;
 
 pub(super) fn router() -> Router<App> {
     Router::new()
@@ -149,11 +149,7 @@ async fn use_link(State(app): State<App>, Path(link): Path<String>, headers: Hea
 
 /// To the first page, with the cookie of the session.
 fn opened(app: &App, session: &NewSession) -> Result<Response, PageError> {
-    let mut response = Redirect::to("/").into_response();
-    let line = HeaderValue::from_str(&cookie_line(app, &session.cookie)).map_err(|_| PageError::ExpiredSignIn)?;
-    response.headers_mut().insert(header::SET_COOKIE, line);
-    response.headers_mut().insert(header::CACHE_CONTROL, CachePolicy::Never.header());
-    Ok(response)
+    enter(app, &app.settings.cookie_name, &session.cookie, "/")
 }
 
 fn agent(headers: &HeaderMap) -> &str {
@@ -162,7 +158,7 @@ fn agent(headers: &HeaderMap) -> &str {
 
 /// A form without a session has no token. Browsers say from where it comes, and another site may not sign anybody in
 /// here; a program that says nothing may.
-fn check_origin(headers: &HeaderMap) -> Result<(), PageError> {
+pub(super) fn check_origin(headers: &HeaderMap) -> Result<(), PageError> {
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         None | Some(b"same-origin" | b"none") => Ok(()),
         Some(_) => Err(PageError::Forged),

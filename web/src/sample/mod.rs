@@ -5,6 +5,7 @@ mod accounts;
 mod book;
 mod connections;
 mod explain;
+mod portal;
 mod purchases;
 
 use crate::Clock;
@@ -20,6 +21,7 @@ use book::Book;
 use domain::ids::Mode;
 use futures::StreamExt;
 use futures::stream::BoxStream;
+pub use portal::{PORTAL_COOKIE, PORTAL_LINK};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;

@@ -173,8 +173,9 @@ impl<'a> Planner<'a> {
     /// Whether the row makes somebody, its decisions, and what they give in words. Nothing is remembered of a wrong row.
     fn decide(&mut self, row: &Row) -> Result<(bool, Vec<DecisionInput>, Vec<String>), Wrong> {
         check_characters(row)?;
-        let email = MailAddress::parse(&row.email)
-            .map_err(|why| ("email", if row.email.is_empty() { "There is no address.".to_owned() } else { sentence(&why) }))?;
+        let email = MailAddress::parse(&row.email).map_err(|why| {
+            ("email", if row.email.is_empty() { "There is no address.".to_owned() } else { sentence(&why) })
+        })?;
         let person = self.person(email.as_str(), &row.name)?;
         let codes = self.new_codes(&person, &row.code)?;
         let rate = self.new_rate(&person, &row.rate)?;
@@ -260,10 +261,13 @@ impl<'a> Planner<'a> {
             return Ok(true);
         }
         let holder = now.first().copied().flatten().and_then(|id| self.roster.by_id(id));
-        Err(("code", match holder {
-            Some(holder) => format!("{code} belongs to {}. Move it on the page of the code.", holder.name),
-            None => format!("{code} is known and belongs to nobody now. Give it away on the page of the code."),
-        }))
+        Err((
+            "code",
+            match holder {
+                Some(holder) => format!("{code} belongs to {}. Move it on the page of the code.", holder.name),
+                None => format!("{code} is known and belongs to nobody now. Give it away on the page of the code."),
+            },
+        ))
     }
 
     fn new_rate(&self, person: &Person<'_>, text: &str) -> Result<Option<u32>, Wrong> {

@@ -61,13 +61,14 @@ impl Table {
         if text.len() > MAX_BYTES {
             return Err(FileError::TooLong(text.len()));
         }
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // The reader counts lines at their line feeds, and browsers send a carriage return before each.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
         if text.trim().is_empty() {
             return Err(FileError::Empty);
         }
         let unreadable = |error: csv::Error| FileError::Unreadable(error.to_string());
         let mut reader = ReaderBuilder::new()
-            .delimiter(separator(text))
+            .delimiter(separator(&text))
             .flexible(true)
             .has_headers(false)
             .trim(csv::Trim::All)

@@ -68,14 +68,22 @@ fn separators_orders_marks_and_letters_of_headers_do_not_matter() {
 }
 
 #[test]
+fn lines_are_counted_as_an_editor_does() {
+    for end in ["\n", "\r\n", "\r"] {
+        let text = ["name,email", "\"Two", "lines\",x", "", "Bad,y"].join(end);
+        assert_eq!(wrong_fields(&plan(&text)), [(2, "email"), (5, "email")], "{end:?}");
+    }
+}
+
+#[test]
 fn rows_of_one_address_belong_together() {
     let plan = plan(
         "name,email,code\nCleo,cleo@example.com,CLEO1\nSomebody,CLEO@example.com,CLEO2; cleo3 CLEO1\nAnna,anna@example.com,anna20\n",
     );
-    assert_eq!(plan.rows[1].outcome, RowOutcome::Changed(vec![
-        "Gets the code CLEO2.".to_owned(),
-        "Gets the code cleo3.".to_owned()
-    ]));
+    assert_eq!(
+        plan.rows[1].outcome,
+        RowOutcome::Changed(vec!["Gets the code CLEO2.".to_owned(), "Gets the code cleo3.".to_owned()])
+    );
     assert_eq!(plan.rows[2].outcome, RowOutcome::Unchanged, "letters' case is none of a code's");
     assert_eq!((plan.effective(), plan.wrong()), (2, 0));
 }
@@ -96,18 +104,21 @@ fn each_wrong_row_says_its_field_and_leaves_nothing_behind() {
          Dora,dora@example.com,,20\n\
          D\u{fffd},d@example.com,,\n",
     );
-    assert_eq!(wrong_fields(&plan), [
-        (2, "email"),
-        (3, "email"),
-        (4, "name"),
-        (5, "code"),
-        (6, "code"),
-        (7, "rate"),
-        (8, "rate"),
-        (10, "code"),
-        (11, "rate"),
-        (12, "name"),
-    ]);
+    assert_eq!(
+        wrong_fields(&plan),
+        [
+            (2, "email"),
+            (3, "email"),
+            (4, "name"),
+            (5, "code"),
+            (6, "code"),
+            (7, "rate"),
+            (8, "rate"),
+            (10, "code"),
+            (11, "rate"),
+            (12, "name"),
+        ]
+    );
     assert_eq!(plan.effective(), 1, "only Dora's first row");
 }
 

@@ -61,7 +61,7 @@ impl Table {
         if text.len() > MAX_BYTES {
             return Err(FileError::TooLong(text.len()));
         }
-        // The reader counts lines at their line feeds, and browsers send a carriage return before each.
+        // Browsers send a carriage return before each line feed.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
         if text.trim().is_empty() {
             return Err(FileError::Empty);
@@ -87,6 +87,7 @@ impl Table {
         };
         let columns = Columns::read(&header)?;
         let mut rows = Vec::new();
+        let mut lines = Lines { text: &text, at: 0, line: 1 };
         for record in records {
             let record = record.map_err(unreadable)?;
             if record.iter().all(str::is_empty) {
@@ -95,9 +96,30 @@ impl Table {
             if rows.len() == MAX_ROWS {
                 return Err(FileError::TooManyRows);
             }
-            rows.push(columns.row(&record));
+            let begins = record.position().map_or(0, csv::Position::byte);
+            rows.push(columns.row(&record, lines.line_of(usize::try_from(begins).unwrap_or(usize::MAX))));
         }
         if rows.is_empty() { Err(FileError::NoRows) } else { Ok(Table { rows, ignored_columns: columns.ignored }) }
+    }
+}
+
+/// Counts lines as an editor does. The reader's own count says of a row after empty lines where those begin.
+struct Lines<'a> {
+    text: &'a str,
+    /// Counted up to here.
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the row that begins at this byte or after the empty lines there. Bytes are asked for in order.
+    fn line_of(&mut self, begins: usize) -> u64 {
+        let rest = self.text.get(begins..).unwrap_or_default();
+        let begins = begins + (rest.len() - rest.trim_start_matches('\n').len());
+        let passed = self.text.get(self.at..begins).unwrap_or_default();
+        self.line += passed.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        self.at = self.at.max(begins);
+        self.line
     }
 }
 
@@ -150,10 +172,10 @@ impl Columns {
         if columns.email.is_none() { Err(FileError::NoEmail) } else { Ok(columns) }
     }
 
-    fn row(&self, record: &StringRecord) -> Row {
+    fn row(&self, record: &StringRecord, line: u64) -> Row {
         let cell = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default().to_owned();
         Row {
-            line: record.position().map_or(0, csv::Position::line),
+            line,
             name: cell(self.name),
             email: cell(self.email),
             code: cell(self.code),

@@ -2,6 +2,7 @@
 
 use super::{Pages, failed};
 use crate::in_log::wait_until_in_log;
+use api::ledger::{Previewed, preview};
 use api::people::Roster;
 use async_trait::async_trait;
 use domain::ids::Mode;
@@ -40,5 +41,16 @@ impl People for Pages {
         // A sale that is delivered after the page says "done" comes after the decision.
         wait_until_in_log(self.app.control.as_ref(), scope.vendor()).await.map_err(refused)?;
         Ok(())
+    }
+
+    async fn preview(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        decisions: Vec<DecisionInput>,
+    ) -> Result<Previewed, FormError> {
+        let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
+        let found = preview(&self.app.ledger.0, &scope, decisions).await;
+        found.map_err(failed("find out what would change"))?.map_err(refused)
     }
 }

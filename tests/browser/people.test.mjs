@@ -77,7 +77,7 @@ step('they get a code and a rule of their own', async () => {
   await page.getByLabel(/Stripe promotion code id/).fill(CODES.ANNA20.promotionCode)
   await page.getByLabel(/Coupon or discount id/).fill(CODES.ANNA20.coupon)
   await press('Give this code')
-  await until(main, (text) => /The code is theirs.*ANNA20 Always Still theirs/.test(text), 'the code')
+  await until(main, (text) => /The code has its new owner.*ANNA20 Always Still theirs/.test(text), 'the code')
   await page.getByText('Decide a rule for Anna Lind').click()
   await page.getByLabel('Percentage', { exact: true }).fill('25')
   await page.getByLabel('For sales from').last().fill('2020-01-01')
@@ -171,6 +171,90 @@ step('somebody is found by a code, suspended and taken back', async () => {
   await page.getByRole('link', { name: 'Ben Adeyemi' }).click()
   await press('Take Ben Adeyemi back')
   await until(main, (text) => /Active again/.test(text), 'the end of it')
+})
+
+/** This month where the vendor is, as 2026-11. */
+const thisMonth = () =>
+  new Intl.DateTimeFormat('sv', { timeZone: 'Pacific/Auckland', year: 'numeric', month: '2-digit' }).format(new Date())
+
+/** Commission in minor units by affiliate and month, as the API sums the ledger. */
+async function commissions(months) {
+  const found = {}
+  for (const month of months) {
+    const [year, number] = month.split('-').map(Number)
+    const last = new Date(Date.UTC(year, number, 0)).getUTCDate()
+    const { rows } = await product.read('acme', 'live', `totals?group=affiliate&from=${month}-01&to=${month}-${last}`)
+    for (const row of rows) for (const total of row.totals) found[`${row.label} ${month}`] = total.commission_minor
+  }
+  return found
+}
+
+const settled = () => until(() => product.read('acme', 'live', 'status'), (status) => status.settled, 'the ledger')
+
+step('moving a code from a past day shows each month first, and comes to the same to the cent', async () => {
+  // In Auckland, eight in the evening of 30 September in UTC is October already.
+  await product.decide('acme', [{ decide: 'policy', time_zone: 'Pacific/Auckland' }])
+  const sales = [
+    ['2026-08-10T10:00:00Z', 4_999],
+    ['2026-09-10T10:00:00Z', 7_777],
+    ['2026-09-30T20:00:00Z', 1_234],
+    ['2026-10-05T10:00:00Z', 3_331],
+    ['2026-10-06T10:00:00Z', 9],
+  ]
+  for (const [at, price] of sales) {
+    const created = Date.parse(at) / 1000
+    assert.equal(await deliver(endpointUrl, SECRET, paidInvoice({ code: 'ANNA20', price, off: 0, created }).event), 200)
+  }
+  await settled()
+  const months = ['2026-08', '2026-09', '2026-10', thisMonth()]
+  const before = await commissions(months)
+  await page.goto(product.at('/acme/affiliates/anna-lind'))
+  await page.getByRole('link', { name: 'Move ANNA20 or give it a rule' }).click()
+  await look('code')
+  await page.getByLabel('Give it to').selectOption({ label: 'Ben Adeyemi (ben-adeyemi)' })
+  await page.getByLabel('For sales from').first().fill('2026-09-01')
+  await press('Move the code')
+  await page.waitForURL(/\/codes\/change\?.*code=ANNA20/)
+  assert.match(await main(), /ANNA20 goes to Ben Adeyemi, for sales from 1 Sept? 2026 5 of 6 purchases .* change\. Nothing is changed yet/)
+  await look('code-change')
+  const shown = await page.locator('.differences tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText)))
+  assert.deepEqual(await commissions(months), before, 'looking changes nothing')
+
+  await press('Give ANNA20 to Ben Adeyemi')
+  await until(main, (text) => /The code has its new owner/.test(text), 'the move')
+  await settled()
+  const now = await commissions(months)
+  const month = (text) => new Date(`1 ${text} UTC`).toISOString().slice(0, 7)
+  const amount = (text) => Number(text.replace(/[^\d−]/g, '').replace('−', '-'))
+  const promised = { ...before }
+  for (const [affiliate, name, then, next, difference] of shown) {
+    const key = `${affiliate} ${month(name)}`
+    assert.equal(amount(then), before[key] ?? 0, `${key} as it was`)
+    assert.equal(amount(next) - amount(then), amount(difference), key)
+    promised[key] = amount(next)
+  }
+  for (const key of new Set([...Object.keys(promised), ...Object.keys(now)])) assert.equal(now[key] ?? 0, promised[key] ?? 0, key)
+  assert.equal(shown.length, 6, 'two people in September, October and this month')
+  assert.equal(now['Anna Lind 2026-08'], before['Anna Lind 2026-08'], 'August is before the day')
+  assert.equal(now['Ben Adeyemi 2026-10'], 185 + 500 + 1, 'three sales of October in Auckland, 15 % each')
+})
+
+step('a code that was used before anybody had it is credited late, as shown', async () => {
+  assert.equal(await deliver(endpointUrl, SECRET, paidInvoice({ code: 'BEN10', price: 10_000, off: 0 }).event), 200)
+  await settled()
+  await page.goto(product.at('/acme/affiliates/anna-lind'))
+  await page.getByLabel('Code', { exact: true }).fill('LATE')
+  await page.getByText('Ids at the payment provider').click()
+  await page.getByLabel(/Stripe promotion code id/).fill(CODES.BEN10.promotionCode)
+  await press('Give this code')
+  await page.waitForURL(/\/codes\/change\?/)
+  const text = await main()
+  assert.match(text, /LATE goes to Anna Lind, for all sales ever made with it 1 of 1 purchase/)
+  assert.match(text, /Anna Lind \w+ 2026 0\.00 USD 25\.00 USD \+25\.00 USD/)
+  await press('Give LATE to Anna Lind')
+  await until(main, (words) => /The code has its new owner.*LATE Always/.test(words), 'the code')
+  await settled()
+  assert.equal((await commissions([thisMonth()]))[`Anna Lind ${thisMonth()}`], 2_500)
 })
 
 step('nothing was complained about', () => {

@@ -1,6 +1,7 @@
 //! What the pages of affiliates, codes and rules need from the services.
 
 use crate::backend::{BackendError, FormError, SessionCookie};
+use api::ledger::Previewed;
 use api::people::Roster;
 use async_trait::async_trait;
 use store::control::input::DecisionInput;
@@ -18,4 +19,12 @@ pub trait People: Send + Sync + 'static {
         vendor: &str,
         decisions: Vec<DecisionInput>,
     ) -> Result<(), FormError>;
+
+    /// What deciding this would change. It refuses what [`People::decide`] would refuse, and writes nothing.
+    async fn preview(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        decisions: Vec<DecisionInput>,
+    ) -> Result<Previewed, FormError>;
 }

@@ -136,8 +136,7 @@ impl Roster {
     /// What gives a code to somebody from a time on: a mapping for each of the ways in which it is known. A provider may
     /// name the code by its id alone, so that a new owner of the text must become the owner of the ids too.
     pub fn give(&self, given: &GivenCode) -> Vec<MapInput> {
-        let known = given.code.as_deref().or(given.promotion_code_id.as_deref()).or(given.coupon_id.as_deref());
-        let code = known.and_then(|name| self.code_named(name));
+        let code = given.name().and_then(|name| self.code_named(name));
         let mut inputs = vec![given.input()];
         let ways = self.mappings.iter().filter(|map| code == Some(map.code_id));
         for map in ways {
@@ -193,6 +192,11 @@ pub struct GivenCode {
 }
 
 impl GivenCode {
+    /// What it is called: its text, else an id of the provider.
+    pub fn name(&self) -> Option<&str> {
+        self.code.as_deref().or(self.promotion_code_id.as_deref()).or(self.coupon_id.as_deref())
+    }
+
     fn dates_and_owner(&self) -> MapInput {
         MapInput { affiliate: self.affiliate.clone(), valid_from: self.from.map(Moment), ..MapInput::default() }
     }

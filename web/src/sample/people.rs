@@ -3,10 +3,12 @@
 use super::SampleBackend;
 use crate::backend::{BackendError, FieldError, FormError, SessionCookie};
 use crate::people::People;
+use api::ledger::{Difference, Preview, Previewed};
 use api::people::Roster;
 use async_trait::async_trait;
 use domain::decision::{Base, Duration, MapCode, Rate, RuleScope, SetPolicy, SetRule};
-use domain::ids::{AffiliateId, CodeId, Timestamp};
+use domain::ids::{AffiliateId, CodeId, Mode, Timestamp};
+use domain::money::Currency;
 use store::control::input::{AffiliateInput, DecisionInput, MapInput, RuleInput, ScopeInput};
 use store::control::{AffiliateInfo, CodeInfo, RuleInfo};
 
@@ -91,6 +93,32 @@ impl People for SampleBackend {
         let state = self.check(cookie, vendor)?;
         let found = state.rosters.iter().find(|(slug, _)| slug == vendor);
         Ok(found.map_or_else(empty, |(_, roster)| roster.clone()))
+    }
+
+    /// One purchase of 5.00 USD commission with every code that somebody has.
+    async fn preview(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        decisions: Vec<DecisionInput>,
+    ) -> Result<Previewed, FormError> {
+        let roster = self.roster(cookie, vendor).await?;
+        let month = crate::times::day(self.now(), super::TIME_ZONE).first_of_month();
+        let moved = decisions.iter().find_map(|decision| match decision {
+            DecisionInput::Map(input) => {
+                let code = roster.code(roster.code_named(input.code.as_deref()?)?)?;
+                Some((code.affiliate?, input.affiliate.as_deref().and_then(|key| roster.by_key(key)).map(|one| one.id)))
+            }
+            _ => None,
+        });
+        let Some((from, to)) = moved.filter(|(from, to)| Some(*from) != *to) else {
+            return Ok(Previewed::Known(Preview::default()));
+        };
+        let currency = Currency::parse("usd").expect("three letters");
+        let difference =
+            |affiliate, before, after| Difference { mode: Mode::Live, month, affiliate, currency, before, after };
+        let differences = std::iter::once(difference(from, 500, 0)).chain(to.map(|to| difference(to, 0, 500)));
+        Ok(Previewed::Known(Preview { purchases: 2, changed: 1, differences: differences.collect() }))
     }
 
     async fn decide(

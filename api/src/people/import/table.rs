@@ -174,12 +174,6 @@ impl Columns {
 
     fn row(&self, record: &StringRecord, line: u64) -> Row {
         let cell = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or_default().to_owned();
-        Row {
-            line,
-            name: cell(self.name),
-            email: cell(self.email),
-            code: cell(self.code),
-            rate: cell(self.rate),
-        }
+        Row { line, name: cell(self.name), email: cell(self.email), code: cell(self.code), rate: cell(self.rate) }
     }
 }

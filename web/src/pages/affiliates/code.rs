@@ -58,15 +58,9 @@ async fn give(
     let typed = read_form(&visitor, form, |typed: &TypedGift| &typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let typed = TypedGift { code: known(&desk, CodeId(code))?.text.clone(), ..typed };
-    let problems = match named(&desk, CodeId(code), &typed).checked(&desk) {
+    let problems = match super::change::give(&desk, &named(&desk, CodeId(code), &typed)).await? {
+        Ok(answer) => return Ok(answer),
         Err(problems) => problems,
-        Ok(gift) => {
-            let decisions = desk.roster.give(&gift).into_iter().map(DecisionInput::Map).collect();
-            match desk.decide(decisions).await? {
-                Ok(()) => return Ok(desk.done(&["codes", &code.to_string()], "moved")),
-                Err(problems) => problems,
-            }
-        }
     };
     page(&desk, CodeId(code), Forms { gift: Some((typed, problems)), ..Forms::default() }, "")
 }

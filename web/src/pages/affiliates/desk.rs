@@ -8,6 +8,7 @@ use crate::links::Link;
 use crate::render::{CachePolicy, PageAnswer, Refresh};
 use crate::session::{Here, Visitor};
 use crate::times;
+use api::ledger::Previewed;
 use api::people::Roster;
 use axum::extract::Form;
 use axum::extract::rejection::FormRejection;
@@ -122,6 +123,15 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// What deciding something would change.
+    pub async fn preview(&self, decisions: Vec<DecisionInput>) -> Result<Result<Previewed, Problems>, PageError> {
+        match self.app.backend.preview(&self.visitor.cookie, &self.here.vendor.slug, decisions).await {
+            Ok(previewed) => Ok(Ok(previewed)),
+            Err(FormError::Fields(errors)) => Ok(Err(Problems::of_store(errors))),
+            Err(FormError::Backend(error)) => Err(error.into()),
+        }
+    }
+
     /// Back to a page that says what was done.
     pub fn done(&self, segments: &[&str], done: &str) -> Response {
         Redirect::to(&self.link(segments).with("done", done).build()).into_response()
@@ -195,7 +205,6 @@ pub(crate) fn done_words(done: Option<&str>) -> &'static str {
         Some("saved") => "Saved.",
         Some("suspended") => "Suspended. What they earned stays; you can take it back at any time.",
         Some("active") => "Active again.",
-        Some("code") => "The code is theirs.",
         Some("moved") => "The code has its new owner. Figures follow within seconds.",
         Some("rule") => "The rule is decided. Figures follow within seconds.",
         Some("hold") => "The hold period is decided.",

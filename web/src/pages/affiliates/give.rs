@@ -21,9 +21,23 @@ pub(crate) struct TypedGift {
     /// A day; empty for always.
     #[serde(default)]
     pub from: String,
+    /// Of the page around; no part of the decision.
+    #[serde(default)]
+    pub mode: Option<String>,
 }
 
 impl TypedGift {
+    /// Its fields, by name.
+    pub fn parts(&self) -> [(&'static str, &str); 5] {
+        [
+            ("code", &self.code),
+            ("promotion_code_id", &self.promotion_code_id),
+            ("coupon_id", &self.coupon_id),
+            ("affiliate", &self.affiliate),
+            ("from", &self.from),
+        ]
+    }
+
     /// What is to be decided, or what has to be changed.
     pub fn checked(&self, desk: &Desk<'_>) -> Result<GivenCode, Problems> {
         let mut problems = Problems::default();

@@ -1,5 +1,6 @@
 //! Affiliates, their codes and the commission rules. Everything that is written here is a decision.
 
+mod change;
 mod code;
 mod desk;
 mod field;
@@ -22,6 +23,7 @@ pub(super) fn router() -> Router<App> {
         .merge(new::router())
         .merge(one::router())
         .merge(code::router())
+        .merge(change::router())
         .merge(rules::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES));
     small.merge(import::router())

@@ -135,15 +135,9 @@ async fn add_code(
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     known(&desk, &key)?;
     let typed = TypedGift { affiliate: key.clone(), ..typed };
-    let problems = match typed.checked(&desk) {
+    let problems = match super::change::give(&desk, &typed).await? {
+        Ok(answer) => return Ok(answer),
         Err(problems) => problems,
-        Ok(gift) => {
-            let decisions = desk.roster.give(&gift).into_iter().map(DecisionInput::Map).collect();
-            match desk.decide(decisions).await? {
-                Ok(()) => return Ok(desk.done(&["affiliates", &key], "code")),
-                Err(problems) => problems,
-            }
-        }
     };
     page(&desk, &key, Forms { gift: Some((typed, problems)), ..Forms::default() }, "")
 }

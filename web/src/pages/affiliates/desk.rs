@@ -123,8 +123,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// What deciding something would change.
+    /// What deciding something would change. It reads much, like a file: only some at once.
     pub async fn preview(&self, decisions: Vec<DecisionInput>) -> Result<Result<Previewed, Problems>, PageError> {
+        let _permit = self.app.downloads.try_acquire().map_err(|_| PageError::Busy)?;
         match self.app.backend.preview(&self.visitor.cookie, &self.here.vendor.slug, decisions).await {
             Ok(previewed) => Ok(Ok(previewed)),
             Err(FormError::Fields(errors)) => Ok(Err(Problems::of_store(errors))),

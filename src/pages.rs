@@ -2,6 +2,7 @@
 
 mod accounts;
 mod failures;
+mod people;
 mod portal;
 
 use crate::in_log::wait_until_known;

@@ -4,4 +4,5 @@ pub mod json;
 pub mod ledger;
 pub mod mail;
 pub mod model;
+pub mod people;
 pub mod services;

@@ -15,17 +15,22 @@ use jiff::civil::Date;
 pub enum Section {
     Dashboard,
     Redemptions,
+    Affiliates,
+    Rules,
     Connections,
 }
 
 impl Section {
-    const ALL: [Section; 3] = [Section::Dashboard, Section::Redemptions, Section::Connections];
+    const ALL: [Section; 5] =
+        [Section::Dashboard, Section::Redemptions, Section::Affiliates, Section::Rules, Section::Connections];
 
     /// The word in the URL.
     pub fn path(self) -> &'static str {
         match self {
             Section::Dashboard => "dashboard",
             Section::Redemptions => "redemptions",
+            Section::Affiliates => "affiliates",
+            Section::Rules => "rules",
             Section::Connections => "connections",
         }
     }
@@ -35,6 +40,8 @@ impl Section {
         match self {
             Section::Dashboard => "Dashboard",
             Section::Redemptions => "Redemptions",
+            Section::Affiliates => "Affiliates",
+            Section::Rules => "Rules",
             Section::Connections => "Connections",
         }
     }

@@ -21,6 +21,7 @@ pub mod live;
 pub mod mails;
 pub mod money;
 pub mod pages;
+pub mod people;
 pub mod portal;
 pub mod range;
 pub mod render;

@@ -27,7 +27,7 @@ pub struct PortalView {
     pub time_zone: String,
     /// The vendor's data are invented.
     pub is_demo: bool,
-    /// New sales earn nothing.
+    /// The vendor has suspended the affiliate.
     pub is_suspended: bool,
     /// Some figures are missing while they are made again.
     pub is_incomplete: bool,

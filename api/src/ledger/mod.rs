@@ -5,11 +5,13 @@
 mod delivery;
 mod explain;
 mod names;
+mod preview;
 mod purchase;
 mod words;
 
 pub use explain::explain;
 pub use names::SharedLedger;
+pub use preview::{Difference, MOST_PURCHASES, Preview, Previewed, preview};
 
 use crate::services::Clock;
 use domain::catalogue::CatalogueEntry;

@@ -1,7 +1,7 @@
 //! What every backend of the control store must do with people's decisions.
 
 use super::conformance::*;
-use super::input::parse_decisions;
+use super::input::{AffiliateInput, parse_decisions};
 use super::*;
 use domain::decision::*;
 use domain::ids::{AffiliateId, CodeId};
@@ -23,6 +23,53 @@ pub(super) async fn decide(
 async fn told(store: &dyn ControlStore, vendor: VendorId) -> Vec<Decision> {
     let pending = store.pending_decisions(10_000).await.unwrap();
     pending.into_iter().filter(|pending| pending.vendor == vendor).map(|pending| pending.decision).collect()
+}
+
+#[tokio::test]
+async fn a_rehearsal_says_what_would_be_and_leaves_nothing() {
+    on_every_backend(async |store| {
+        let acme = vendor(&*store, "acme").await;
+        let known = json!([
+            {"decide":"affiliate","key":"aff_maya","name":"Maya"},
+            {"decide":"affiliate","key":"aff_leo","name":"Leo"},
+            {"decide":"map","code":"MAYA20","affiliate":"aff_maya"},
+        ]);
+        let decided = decide(&*store, acme, known, NOW).await.unwrap();
+        let before = told(&*store, acme).await;
+        let moved = json!([{"decide":"map","code":"maya20","affiliate":"aff_leo","valid_from":"2026-01-01T00:00:00Z"}]);
+        let inputs = || parse_decisions(&moved).unwrap();
+        let rehearsed = store.rehearse(acme, inputs(), NOW).await.unwrap();
+        assert_eq!(rehearsed.first_seq, decided.last_seq + 1);
+        assert_eq!(told(&*store, acme).await, before, "nothing waits for the log");
+        let scope = scope(&*store, "acme").await;
+        assert_eq!(store.mappings(&scope).await.unwrap().len(), 1);
+        let wrong = json!([{"decide":"map","code":"MAYA20","affiliate":"aff_nobody"}]);
+        let refused = store.rehearse(acme, parse_decisions(&wrong).unwrap(), NOW).await.unwrap_err();
+        assert!(refused.to_string().starts_with("decisions[0].affiliate: "), "{refused}");
+        let really = store.decide(acme, inputs(), "test", NOW).await.unwrap();
+        assert_eq!(really.first_seq, rehearsed.first_seq);
+        assert_eq!(told(&*store, acme).await[before.len()..], rehearsed.decisions);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn somebody_who_must_be_new_is_refused_when_known() {
+    on_every_backend(async |store| {
+        let acme = vendor(&*store, "acme").await;
+        let anna = || {
+            let key = "anna".to_owned();
+            vec![input::DecisionInput::Affiliate(AffiliateInput {
+                key,
+                must_be_new: true,
+                ..AffiliateInput::default()
+            })]
+        };
+        store.decide(acme, anna(), "test", NOW).await.unwrap();
+        let refused = store.decide(acme, anna(), "test", NOW).await.unwrap_err();
+        assert_eq!(refused.to_string(), "decisions[0].key: there is an affiliate `anna` already");
+    })
+    .await;
 }
 
 #[tokio::test]

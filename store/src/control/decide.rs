@@ -3,7 +3,7 @@
 use super::database::{Database, Row, Value, placeholders, values};
 use super::input::{DecisionInput, at_index, check_count};
 use super::resolve::{Deciding, json, read_json};
-use super::{ControlError, ControlResult, Decided, OutboxDecision};
+use super::{ControlError, ControlResult, Decided, OutboxDecision, Rehearsed};
 use domain::decision::Decision;
 use domain::ids::{Timestamp, VendorId};
 
@@ -20,17 +20,45 @@ pub(super) fn decide(
     actor: &str,
     now: Timestamp,
 ) -> ControlResult<Decided> {
+    let written = write(database, vendor, decisions, actor, now)?;
+    let count = written.decisions.len() as u64;
+    Ok(Decided { first_seq: written.first_seq, last_seq: written.first_seq + count - 1 })
+}
+
+/// Finds out what would be written, by writing it and taking it back: names and numbers are found by the same code.
+/// Where it is refused, the caller's transaction is given up.
+pub(super) fn rehearse(
+    database: &dyn Database,
+    vendor: VendorId,
+    decisions: Vec<DecisionInput>,
+    now: Timestamp,
+) -> ControlResult<Rehearsed> {
+    database.execute("savepoint rehearsal", values![])?;
+    let written = write(database, vendor, decisions, "rehearsal", now)?;
+    database.execute("rollback to savepoint rehearsal", values![])?;
+    Ok(written)
+}
+
+fn write(
+    database: &dyn Database,
+    vendor: VendorId,
+    decisions: Vec<DecisionInput>,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<Rehearsed> {
     check_count(decisions.len())?;
     let count = decisions.len() as u64;
     let first_seq = take_sequence(database, vendor, count)?;
+    let mut written = Vec::with_capacity(decisions.len());
     for (index, input) in decisions.into_iter().enumerate() {
         let seq = first_seq + index as u64;
         let deciding = Deciding { database, vendor, actor, now, seq };
         let decision = deciding.resolve(input).map_err(|error| at_index(index, error))?;
         enqueue(database, vendor, seq, &decision, now)?;
         audit(database, vendor, actor, decision.kind(), &json(&decision)?, now)?;
+        written.push(decision);
     }
-    Ok(Decided { first_seq, last_seq: first_seq + count - 1 })
+    Ok(Rehearsed { first_seq, decisions: written })
 }
 
 /// Takes the vendor's next `count` sequence numbers and returns the first. The vendor's row

@@ -69,6 +69,9 @@ pub struct AffiliateInput {
     /// Where their mail goes; empty text for nowhere. It is no part of the log record.
     #[serde(default)]
     pub email: Option<String>,
+    /// Refuse it when the handle is known. No part of the decide file: there, writing the same again is no mistake.
+    #[serde(skip)]
+    pub must_be_new: bool,
 }
 
 /// Whose a code is. At least one of code, promotion code, coupon, referral key is given.

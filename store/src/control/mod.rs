@@ -168,6 +168,13 @@ pub trait ControlStore: People + MailQueue + Portal {
         actor: &str,
         now: Timestamp,
     ) -> ControlResult<Decided>;
+    /// What deciding this now would come to, with the same refusals. Nothing is written.
+    async fn rehearse(
+        &self,
+        vendor: VendorId,
+        decisions: Vec<DecisionInput>,
+        now: Timestamp,
+    ) -> ControlResult<Rehearsed>;
     /// Decisions that are not known to be in the log, in the order in which they must be
     /// appended, at most `limit`. Of several processes one gets them at a time, until it
     /// has not asked for a while; the others get none.

@@ -172,6 +172,15 @@ pub struct Decided {
     pub last_seq: u64,
 }
 
+/// What would be written if something were decided now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsed {
+    /// The number that the first would get.
+    pub first_seq: u64,
+    /// In their order. Something new has a number that it will not have when it is really decided.
+    pub decisions: Vec<Decision>,
+}
+
 /// A decision on its way into the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxDecision {

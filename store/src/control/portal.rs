@@ -63,7 +63,7 @@ pub struct PortalPlace {
     pub is_demo: bool,
     /// Name of the affiliate.
     pub affiliate: String,
-    /// The affiliate is suspended: new sales earn nothing.
+    /// The vendor has suspended the affiliate.
     pub is_suspended: bool,
 }
 

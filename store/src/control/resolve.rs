@@ -55,6 +55,9 @@ impl Deciding<'_> {
             "select name, suspended_at from affiliates where vendor = ?1 and key = ?2",
             values![self.vendor.0, &key],
         )?;
+        if input.must_be_new && known.is_some() {
+            return Err(ControlError::invalid("key", format!("there is an affiliate `{key}` already")));
+        }
         let (known_name, known_suspension): (Option<String>, Option<i64>) = match known {
             Some(row) => (row.get(0)?, row.get(1)?),
             None => (None, None),

@@ -114,6 +114,16 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         self.backend.write(Reach::Tenant(vendor), Tells::DECISIONS, decide).await
     }
 
+    async fn rehearse(
+        &self,
+        vendor: VendorId,
+        decisions: Vec<DecisionInput>,
+        now: Timestamp,
+    ) -> ControlResult<Rehearsed> {
+        let rehearse = move |database: &dyn Database| decide::rehearse(database, vendor, decisions, now);
+        self.backend.write(Reach::Tenant(vendor), Tells::NOTHING, rehearse).await
+    }
+
     async fn pending_decisions(&self, limit: usize) -> ControlResult<Vec<OutboxDecision>> {
         if !self.backend.may_relay().await? {
             return Ok(Vec::new());

@@ -1,6 +1,7 @@
 //! The pages. One file per page: its query, its handler, its typed template.
 
 mod account;
+mod affiliates;
 mod chart;
 mod connect_form;
 mod connections;
@@ -36,6 +37,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(payouts::router())
         .merge(redemptions::router())
         .merge(purchase::router())
+        .merge(affiliates::router())
         .merge(connections::router())
         .merge(welcome::router())
         .merge(sign_in::router())

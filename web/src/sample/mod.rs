@@ -5,6 +5,7 @@ mod accounts;
 mod book;
 mod connections;
 mod explain;
+mod people;
 mod portal;
 mod purchases;
 
@@ -16,6 +17,7 @@ use crate::backend::{
 use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
+use api::people::Roster;
 use async_trait::async_trait;
 use book::Book;
 use domain::ids::Mode;
@@ -46,6 +48,7 @@ struct State {
     vendors: Vec<VendorView>,
     books: Vec<(String, Mode, Book)>,
     connections: Vec<(String, ConnectionView)>,
+    rosters: Vec<(String, Roster)>,
 }
 
 impl SampleBackend {
@@ -71,13 +74,14 @@ impl SampleBackend {
                 ("acme".into(), Mode::Test, Book::new(purchases::demo(now))),
             ],
             connections: connections::acme(now),
+            rosters: people::rosters(),
         };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 
     /// Without any vendor, as a first start without the demo has none.
     pub fn empty(clock: Clock) -> Arc<SampleBackend> {
-        let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new() };
+        let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new(), rosters: Vec::new() };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 

@@ -2,6 +2,7 @@
 import "htmx.org";
 import { startChart } from "./chart-loader.js";
 import { startCopying } from "./copy.js";
+import { startFiles } from "./files.js";
 import { startFilters } from "./filters.js";
 import { startLive } from "./live.js";
 import { startMenus } from "./menus.js";
@@ -9,5 +10,6 @@ import { startMenus } from "./menus.js";
 startMenus();
 startCopying();
 startFilters();
+startFiles();
 startChart();
 startLive();

@@ -1,0 +1,56 @@
+//! Affiliates, codes and rules over the real services.
+
+use super::{Pages, failed};
+use crate::in_log::wait_until_in_log;
+use api::ledger::{Previewed, preview};
+use api::people::Roster;
+use async_trait::async_trait;
+use domain::ids::Mode;
+use store::control::ControlError;
+use store::control::input::DecisionInput;
+use web::backend::{BackendError, FieldError, FormError, SessionCookie};
+use web::people::People;
+
+fn refused(error: ControlError) -> FormError {
+    match error {
+        ControlError::Invalid { field, message } => FormError::Fields(vec![FieldError { field, message }]),
+        ControlError::NotFound(_) => FormError::Backend(BackendError::NotFound),
+        other => FormError::Backend(failed("write the decision")(other.into())),
+    }
+}
+
+#[async_trait]
+impl People for Pages {
+    async fn roster(&self, cookie: &SessionCookie, vendor: &str) -> Result<Roster, BackendError> {
+        let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
+        let roster = Roster::read(self.app.control.as_ref(), &scope).await;
+        roster.map_err(anyhow::Error::from).map_err(failed("read the affiliates"))
+    }
+
+    async fn decide(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        decisions: Vec<DecisionInput>,
+    ) -> Result<(), FormError> {
+        let session = self.open(cookie).await?;
+        // Only whoever may open the workspace may decide in it.
+        let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
+        let (actor, now) = (session.actor(), (self.app.clock)());
+        self.app.control.decide(scope.vendor(), decisions, &actor, now).await.map_err(refused)?;
+        // A sale that is delivered after the page says "done" comes after the decision.
+        wait_until_in_log(self.app.control.as_ref(), scope.vendor()).await.map_err(refused)?;
+        Ok(())
+    }
+
+    async fn preview(
+        &self,
+        cookie: &SessionCookie,
+        vendor: &str,
+        decisions: Vec<DecisionInput>,
+    ) -> Result<Previewed, FormError> {
+        let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
+        let found = preview(&self.app.ledger.0, &scope, decisions).await;
+        found.map_err(failed("find out what would change"))?.map_err(refused)
+    }
+}

@@ -60,12 +60,12 @@ fn refused(error: ControlError) -> FormError {
 
 #[async_trait]
 impl Portals for Pages {
-    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<String, FormError> {
+    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<(), FormError> {
         let scope = self.scope_in(cookie, vendor, Mode::Live).await?;
         let actor = self.open(cookie).await?.actor();
         let mail = self.portal_mail(Mail::Invite, format!("{} days", INVITE_LIFE_MS / DAY_MS));
         let invited = self.app.control.invite(&scope, affiliate, mail, &actor, (self.app.clock)()).await;
-        Ok(invited.map_err(refused)?.to_string())
+        invited.map(drop).map_err(refused)
     }
 
     async fn ask_portal_link(&self, email: &str) -> Result<(), FormError> {

@@ -47,8 +47,8 @@ pub struct PortalFigures {
 /// The portal. A cookie of the portal is worth nothing elsewhere, and no other cookie is worth anything here.
 #[async_trait]
 pub trait Portals: Send + Sync {
-    /// Invites an affiliate of a vendor that the session may open. Returns the address that the mail goes to.
-    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<String, FormError>;
+    /// Invites an affiliate of a vendor that the session may open, by mail.
+    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<(), FormError>;
 
     /// Mails a link to whoever is an affiliate with this address. Says nothing about whether there is one.
     async fn ask_portal_link(&self, email: &str) -> Result<(), FormError>;

@@ -706,11 +706,15 @@ async fn signing_out_of_the_portal_takes_its_form() {
 #[tokio::test]
 async fn an_invitation_needs_the_form_of_the_page_and_says_what_came_of_it() {
     let site = Site::new();
-    let path = "/acme/affiliates/aff_maya/invite";
+    let path = "/acme/affiliates/maya/invitation";
     assert_eq!(site.post(path, "csrf=wrong").await.status, StatusCode::FORBIDDEN);
     let answer = site.post(path, &format!("csrf={CSRF}")).await;
-    assert_eq!(header_text(&answer, header::LOCATION), "/acme/affiliates/aff_maya?invited=aff_maya%40example.com");
-    assert_eq!(site.post("/nobody/affiliates/a/invite", &format!("csrf={CSRF}")).await.status, StatusCode::NOT_FOUND);
+    let target = header_text(&answer, header::LOCATION);
+    assert!(target.starts_with("/acme/affiliates/maya?") && target.contains("done=invited"), "{target}");
+    let refused = site.post("/acme/affiliates/leo/invitation", &format!("csrf={CSRF}")).await;
+    assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && refused.body.contains("No address."));
+    let foreign = site.post("/nobody/affiliates/maya/invitation", &format!("csrf={CSRF}")).await;
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -27,9 +27,12 @@ impl SampleBackend {
 
 #[async_trait]
 impl Portals for SampleBackend {
-    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<String, FormError> {
+    async fn invite(&self, cookie: &SessionCookie, vendor: &str, affiliate: &str) -> Result<(), FormError> {
         drop(self.check(cookie, vendor)?);
-        Ok(format!("{affiliate}@example.com"))
+        match affiliate {
+            "maya" => Ok(()),
+            _ => Err(FormError::Fields(vec![FieldError { field: "email".into(), message: "No address.".into() }])),
+        }
     }
 
     async fn ask_portal_link(&self, email: &str) -> Result<(), FormError> {

@@ -205,6 +205,7 @@ pub(crate) fn done_words(done: Option<&str>) -> &'static str {
         Some("added") => "The affiliate is there. Give them a code next.",
         Some("saved") => "Saved.",
         Some("suspended") => "Suspended. What they earned stays; you can take it back at any time.",
+        Some("invited") => "The invitation is on its way.",
         Some("active") => "Active again.",
         Some("moved") => "The code has its new owner. Figures follow within seconds.",
         Some("rule") => "The rule is decided. Figures follow within seconds.",

@@ -6,6 +6,7 @@ mod desk;
 mod field;
 mod give;
 mod import;
+mod invite;
 mod list;
 mod new;
 mod one;
@@ -24,6 +25,7 @@ pub(super) fn router() -> Router<App> {
         .merge(one::router())
         .merge(code::router())
         .merge(change::router())
+        .merge(invite::router())
         .merge(rules::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES));
     small.merge(import::router())

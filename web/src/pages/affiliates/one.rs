@@ -34,7 +34,7 @@ pub(super) fn router() -> Router<App> {
 
 /// Name and address as posted.
 #[derive(Debug, Default, Deserialize)]
-struct TypedDetails {
+pub(super) struct TypedDetails {
     #[serde(default)]
     csrf: String,
     #[serde(default)]
@@ -54,10 +54,11 @@ struct TypedSuspension {
 
 /// What stands in the forms, where it is not what is decided.
 #[derive(Default)]
-struct Forms {
-    details: Option<(TypedDetails, Problems)>,
-    gift: Option<(TypedGift, Problems)>,
-    rule: Option<(TypedRule, Problems)>,
+pub(super) struct Forms {
+    pub invitation: Option<Problems>,
+    pub details: Option<(TypedDetails, Problems)>,
+    pub gift: Option<(TypedGift, Problems)>,
+    pub rule: Option<(TypedRule, Problems)>,
 }
 
 type Names = Path<(String, String)>;
@@ -172,9 +173,10 @@ fn details_of(desk: &Desk<'_>, key: &str) -> Result<TypedDetails, PageError> {
     Ok(TypedDetails { csrf: String::new(), name: affiliate.name.clone(), email })
 }
 
-fn page(desk: &Desk<'_>, key: &str, forms: Forms, done: &'static str) -> Result<Response, PageError> {
+pub(super) fn page(desk: &Desk<'_>, key: &str, forms: Forms, done: &'static str) -> Result<Response, PageError> {
     let affiliate = known(desk, key)?;
-    let is_wrong = forms.details.is_some() || forms.gift.is_some() || forms.rule.is_some();
+    let is_wrong =
+        forms.invitation.is_some() || forms.details.is_some() || forms.gift.is_some() || forms.rule.is_some();
     let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let body = AffiliateBody::new(desk, affiliate, forms, done)?;
     desk.answer(&desk.layout(&affiliate.name, Section::Affiliates), body.render()?, status)
@@ -263,6 +265,8 @@ struct AffiliateBody {
     details_name: Field,
     details_email: Field,
     suspension_action: String,
+    invitation_action: String,
+    invitation_error: String,
 }
 
 impl AffiliateBody {
@@ -334,6 +338,8 @@ impl AffiliateBody {
                 .kind("email")
                 .optional(),
             suspension_action: to("suspension"),
+            invitation_action: to("invitation"),
+            invitation_error: forms.invitation.unwrap_or_default().beside(&[]),
         })
     }
 }

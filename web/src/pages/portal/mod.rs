@@ -1,6 +1,5 @@
 //! `/portal`: what an affiliate sees of their own, and how they get there.
 
-mod invite;
 mod show;
 mod sign_in;
 
@@ -18,11 +17,7 @@ const PATH: &str = "/portal";
 const MAX_FORM_BYTES: usize = 4_096;
 
 pub(super) fn router() -> Router<App> {
-    Router::new()
-        .merge(show::router())
-        .merge(invite::router())
-        .merge(sign_in::router())
-        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    Router::new().merge(show::router()).merge(sign_in::router()).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
 /// An affiliate with a session.

@@ -1,0 +1,175 @@
+// An affiliate is invited by mail, sees only their own figures, live, and is let in again by a link they ask for.
+
+import assert from 'node:assert/strict'
+import { after, before } from 'node:test'
+import { AxeBuilder } from '@axe-core/playwright'
+import { figure, launch, minor, openPage, until, words } from './lib/browser.mjs'
+import { step } from './lib/journey.mjs'
+import { MailServer } from './lib/mail.mjs'
+import { Product } from './lib/product.mjs'
+import { decisions, deliver, paidInvoice } from './lib/stripe.mjs'
+
+const SECRET = 'whsec_browserTest0123456789'
+
+let product, chromium, mail, vendor, anna, complaints, endpointUrl, annasAddress, link
+const first = paidInvoice({ code: 'ANNA20', price: 4900, off: 980 })
+const bens = paidInvoice({ code: 'BEN10', price: 70_000, off: 7_000 })
+
+before(async () => {
+  mail = MailServer.start()
+  annasAddress = mail.address('anna')
+  product = await new Product({ demo: false, settings: mail.settings }).start()
+  chromium = await launch()
+  ;({ page: vendor } = await person())
+  ;({ page: anna, complaints } = await person())
+})
+
+after(async () => {
+  await chromium?.close()
+  await product?.end()
+  mail?.end()
+})
+
+/** A browser of its own, without a session. */
+async function person() {
+  const context = await chromium.browser.newContext({ viewport: { width: 1280, height: 800 } })
+  return openPage(context, { expected: ['401', '404', '410', '422'] })
+}
+
+/** Nothing is wrong with the page in any width, and people who want to see it get pictures: SHOTS=folder. */
+async function look(page, name) {
+  for (const [width, scheme] of [[390, 'light'], [768, 'dark'], [1440, 'light'], [390, 'dark']]) {
+    await page.setViewportSize({ width, height: 800 })
+    await page.emulateMedia({ colorScheme: scheme })
+    const { violations } = await new AxeBuilder({ page }).setLegacyMode().analyze()
+    assert.deepEqual(violations.map(({ id, nodes }) => [id, nodes[0].html]), [], `${name} at ${width}, ${scheme}`)
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    assert.equal(overflow, 0, `${name} at ${width} scrolls sideways`)
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${name}-${width}-${scheme}.png`, fullPage: true })
+  }
+  await page.setViewportSize({ width: 1280, height: 800 })
+  await page.emulateMedia({ colorScheme: 'light' })
+}
+
+const linkIn = (text) => /http:\S+/.exec(text)[0]
+const balance = async (part) => minor(await words(anna.locator(`#${part}-usd`)))
+
+step('a workspace with two affiliates and a sale of each', async () => {
+  await vendor.goto(product.openUrl)
+  endpointUrl = await product.connect('acme', SECRET)
+  await product.decide('acme', decisions())
+  for (const sale of [first, bens]) assert.equal(await deliver(endpointUrl, SECRET, sale.event), 200)
+  await until(async () => {
+    await vendor.goto(product.at('/acme/dashboard?mode=live'))
+    return words(vendor.locator('.outcomes'))
+  }, (text) => /2 credited/.test(text), 'both sales')
+})
+
+step('whoever has no address cannot be invited; with one, a mail goes out', async () => {
+  await vendor.goto(product.at('/acme/affiliates/anna'))
+  assert.equal(await vendor.getByRole('button', { name: 'Invite Anna Lind' }).isDisabled(), true)
+  await vendor.getByLabel('E-mail').fill(annasAddress)
+  await vendor.getByRole('button', { name: 'Save' }).click()
+  await vendor.waitForURL(/done=saved/)
+  await vendor.getByRole('button', { name: 'Invite Anna Lind' }).click()
+  await vendor.waitForURL(/done=invited/)
+  assert.match(await words(vendor.getByRole('status').first()), /The invitation is on its way/)
+  await look(vendor, 'invited')
+})
+
+step('the mail says who invites, and its link shows a button that a scanner does not press', async () => {
+  const text = await mail.newest(annasAddress)
+  assert.match(text, /Hello Anna Lind,.*acme pays you commission.*good once, for 14 days/is)
+  link = linkIn(text)
+  const scanner = await person()
+  for (let times = 0; times < 3; times++) await scanner.page.goto(link)
+  await anna.goto(link)
+  assert.match(await words(anna.locator('main')), /acme Hello Anna Lind\./i)
+  await look(anna, 'portal-link')
+  await anna.getByRole('button', { name: 'Show my figures' }).click()
+  await anna.waitForURL(product.at('/portal'))
+})
+
+step('they see their own sale, what it earns and their code, and nothing of others or of the buyer', async () => {
+  await until(() => figure(anna, 'figure-commission-usd'), (amount) => amount === 784, 'commission')
+  assert.equal(await figure(anna, 'figure-revenue-usd'), 3_920)
+  assert.equal(await figure(anna, 'figure-redemptions-count'), 1)
+  assert.deepEqual([await balance('earned'), await balance('in-hold'), await balance('payable')], [784, 784, 0])
+  assert.equal(await words(anna.locator('#code-1')), 'ANNA20')
+  assert.equal(await anna.locator('#feed li').count(), 1)
+  const page = await anna.content()
+  for (const hidden of [first.invoice, first.event.data.object.customer, 'BEN10', 'Ben Adeyemi', '/acme/']) {
+    assert.ok(hidden && !page.includes(hidden), hidden)
+  }
+  await look(anna, 'portal')
+  const chart = await anna.locator('#chart canvas').boundingBox()
+  assert.ok(chart.width > 400, `the chart is ${chart.width} px wide`)
+})
+
+step('a new sale of theirs appears on the open page, and nobody else\'s', async () => {
+  await anna.evaluate(() => { window.sameDocument = true })
+  const foreign = paidInvoice({ code: 'BEN10', price: 5_000, off: 500 })
+  const own = paidInvoice({ code: 'ANNA20', price: 2_900, off: 580 })
+  for (const sale of [foreign, own]) assert.equal(await deliver(endpointUrl, SECRET, sale.event), 200)
+  await until(() => figure(anna, 'figure-commission-usd'), (amount) => amount === 784 + 464, 'commission')
+  assert.equal(await anna.locator('#feed li').count(), 2)
+  assert.equal(await anna.evaluate(() => window.sameDocument), true, 'the page was not loaded again')
+})
+
+step('every range has an address, and one without a sale says so', async () => {
+  await anna.goto(product.at('/portal?from=2020-01-01&to=2020-01-31'))
+  assert.match(await words(anna.locator('.range-line')), /1 Jan – 31 Jan 2020/)
+  assert.equal(await anna.locator('#feed li').count(), 0)
+  assert.equal(await balance('earned'), 784 + 464, 'balances are of all time')
+  await anna.getByRole('link', { name: '7 days' }).click()
+  await anna.waitForURL(/range=7d/)
+  await until(() => anna.locator('#feed li').count(), (count) => count === 2, 'the lines')
+})
+
+step('the portal\'s session opens nothing of the vendor, and the link opens nothing twice', async () => {
+  for (const path of ['/acme/dashboard', '/acme/affiliates', '/acme/redemptions', '/acme/payouts.csv', '/account']) {
+    const answer = await anna.request.get(product.at(path))
+    assert.equal(answer.status(), 401, path)
+  }
+  const other = await person()
+  const answer = await other.page.goto(link)
+  assert.equal(answer.status(), 410)
+  await other.page.getByRole('link', { name: 'Ask for a link' }).click()
+  await other.page.waitForURL(product.at('/portal/sign-in'))
+  assert.equal((await vendor.request.get(product.at('/portal?fragment=1'))).status(), 401)
+})
+
+step('signed out, they ask for a link with their address; a stranger is told the same', async () => {
+  await anna.getByRole('button', { name: 'Sign out' }).click()
+  await anna.waitForURL(product.at('/portal/sign-in'))
+  await look(anna, 'portal-sign-in')
+  const told = []
+  for (const address of [mail.address('stranger'), annasAddress]) {
+    await anna.goto(product.at('/portal/sign-in'))
+    await anna.getByLabel('E-mail address').fill(address)
+    await anna.getByRole('button', { name: 'Send me a link' }).click()
+    await until(() => words(anna.locator('h1')), (text) => text === 'Look into your mail', 'the answer')
+    told.push((await words(anna.locator('main'))).replace(address, 'ADDRESS'))
+  }
+  assert.equal(told[0], told[1])
+  await anna.goto(linkIn(await mail.newest(annasAddress, 2)))
+  await anna.getByRole('button', { name: 'Show my figures' }).click()
+  await until(() => figure(anna, 'figure-commission-usd'), (amount) => amount === 784 + 464, 'commission')
+})
+
+step('a suspended affiliate is told; a corrected address ends what went to the wrong one', async () => {
+  await product.decide('acme', [{ decide: 'affiliate', key: 'anna', suspended: true }])
+  await until(async () => {
+    await anna.goto(product.at('/portal'))
+    return words(anna.locator('body'))
+  }, (text) => /Your participation is paused/.test(text), 'the notice')
+  await product.decide('acme', [{ decide: 'affiliate', key: 'anna', email: mail.address('right') }])
+  await until(async () => {
+    await anna.goto(product.at('/portal'))
+    return anna.url()
+  }, (url) => url === product.at('/portal/sign-in'), 'the way in')
+})
+
+step('nothing was complained about', () => {
+  assert.deepEqual(complaints, [])
+})

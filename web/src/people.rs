@@ -12,7 +12,7 @@ pub trait People: Send + Sync + 'static {
     /// Affiliates, codes and rules of a vendor.
     async fn roster(&self, cookie: &SessionCookie, vendor: &str) -> Result<Roster, BackendError>;
 
-    /// Writes decisions, all or none. A field that has to be changed is named like `decisions[0].email`.
+    /// Writes decisions, all or none; those of a form are in the log when it comes back. A field that has to be changed is named like `decisions[0].email`.
     async fn decide(
         &self,
         cookie: &SessionCookie,

@@ -53,7 +53,8 @@ async fn show(
     Asked(around): Asked<Around>,
 ) -> Result<Response, PageError> {
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
-    let done = around.imported.map(|rows| format!("{} imported. Nothing else was changed.", rows_words(rows as usize)));
+    let done =
+        around.imported.map(|rows| format!("{} imported. Figures follow by themselves.", rows_words(rows as usize)));
     page(&desk, ImportBody { done: done.unwrap_or_default(), ..ImportBody::new(&desk, "") }, StatusCode::OK)
 }
 

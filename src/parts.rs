@@ -11,6 +11,7 @@ use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
 use processor::relay::Relay;
 use processor::sink::Sink;
+use processor::spikes::{self, SpikeTimer};
 use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
@@ -100,6 +101,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
     start_worker(base, folding, lifecycle.register("fold", BUDGET));
     start_lookups(base, folding, lifecycle.register("lookups", BUDGET));
     start_deadlines(base, folding, lifecycle.register("deadlines", BUDGET));
+    start_spikes(base, folding, lifecycle.register("spikes", BUDGET));
     let audit = folding.audit.clone();
     spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
     start_verifier(base, folding, lifecycle.register("verifier", BUDGET));
@@ -185,6 +187,17 @@ fn start_deadlines(base: &Base, folding: &Folding, component: Component) {
         every,
         writer: base.role.name().to_owned(),
     };
+    spawn(component, async move |stop| timer.run(&stop).await);
+}
+
+fn start_spikes(base: &Base, folding: &Folding, component: Component) {
+    let timer = Arc::new(SpikeTimer {
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
+        live: folding.told.live.clone(),
+        clock: base.clock.clone(),
+        every: spikes::EVERY,
+    });
     spawn(component, async move |stop| timer.run(&stop).await);
 }
 

@@ -150,6 +150,7 @@ fn without_lines(commit: &Commit) -> Commit {
         resolved: commit.resolved.clone(),
         questions: commit.questions.clone(),
         purchases: commit.purchases.clone(),
+        spikes: commit.spikes.clone(),
         lines: Vec::new(),
         rows: Vec::new(),
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 25] = [
+pub(super) const TABLES: [&str; 26] = [
     "vendors",
     "connections",
     "endpoints",
@@ -39,6 +39,7 @@ pub(super) const TABLES: [&str; 25] = [
     "sign_ins",
     "person_sessions",
     "mails",
+    "alert_labels",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

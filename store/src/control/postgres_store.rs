@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 3] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -31,6 +31,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "0003_people",
         sql: include_str!("../../../schemas/migrations/postgres/control/0003_people.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 4,
+        name: "0004_alert_labels",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0004_alert_labels.sql"),
         oldest_reader: 1,
     },
 ];

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 3] = [
+pub const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -28,6 +28,11 @@ pub const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "0003_people",
         sql: include_str!("../../../schemas/migrations/control/0003_people.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "0004_alert_labels",
+        sql: include_str!("../../../schemas/migrations/control/0004_alert_labels.sql"),
     },
 ];
 

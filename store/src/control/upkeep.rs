@@ -50,7 +50,8 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 17] = [
+const VENDOR_TABLES: [&str; 18] = [
+    "alert_labels",
     "mails",
     "members",
     "failed_deliveries",

@@ -1,6 +1,7 @@
 //! The pages' backend over the real services.
 
 mod accounts;
+mod alerts;
 mod failures;
 
 use crate::in_log::wait_until_known;

@@ -260,7 +260,7 @@ pub struct LiveSignal {
 
 /// The services, as pages need them. Every method takes who asks and decides what they may see.
 #[async_trait]
-pub trait Backend: crate::accounts::Accounts {
+pub trait Backend: crate::accounts::Accounts + crate::alerts::Alerts {
     /// Uses up a one-time token. `None`: unknown, used or expired.
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError>;
 

@@ -1,7 +1,9 @@
 //! What surrounds every page: rail, top bar, marks and banner.
 
+use crate::App;
 use crate::assets;
 use crate::backend::VendorView;
+use crate::error::PageError;
 use crate::links::Link;
 use crate::range::{Preset, RangeChoice, bucket_name};
 use crate::session::{Here, Visitor};
@@ -15,17 +17,19 @@ use jiff::civil::Date;
 pub enum Section {
     Dashboard,
     Redemptions,
+    Alerts,
     Connections,
 }
 
 impl Section {
-    const ALL: [Section; 3] = [Section::Dashboard, Section::Redemptions, Section::Connections];
+    const ALL: [Section; 4] = [Section::Dashboard, Section::Redemptions, Section::Alerts, Section::Connections];
 
     /// The word in the URL.
     pub fn path(self) -> &'static str {
         match self {
             Section::Dashboard => "dashboard",
             Section::Redemptions => "redemptions",
+            Section::Alerts => "alerts",
             Section::Connections => "connections",
         }
     }
@@ -35,6 +39,7 @@ impl Section {
         match self {
             Section::Dashboard => "Dashboard",
             Section::Redemptions => "Redemptions",
+            Section::Alerts => "Alerts",
             Section::Connections => "Connections",
         }
     }
@@ -83,6 +88,8 @@ pub struct Layout {
     pub vendors: Vec<Choice>,
     /// The rail.
     pub sections: Vec<Choice>,
+    /// Alerts that nobody said anything about.
+    pub open_alerts: usize,
     /// Test and live as links, when both have data.
     pub modes: Vec<Choice>,
     /// `test` or `live`.
@@ -134,6 +141,7 @@ impl Layout {
             title: title.into(),
             vendors: vendors.collect(),
             sections: sections.collect(),
+            open_alerts: 0,
             modes: mode_links(here, |other| page_of(section, other)),
             mode: mode.name(),
             picker: None,
@@ -149,6 +157,15 @@ impl Layout {
             icon: assets::ICON_SVG,
             vendor: here.vendor.clone(),
         }
+    }
+
+    /// With the number of open alerts in the rail.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    pub async fn with_open_alerts(mut self, app: &App, here: &Here) -> Result<Layout, PageError> {
+        self.open_alerts = app.backend.open_alerts(&here.place).await?;
+        Ok(self)
     }
 
     /// With a range picker.

@@ -1,6 +1,8 @@
 //! The pages. One file per page: its query, its handler, its typed template.
 
 mod account;
+mod alerts;
+mod campaign_form;
 mod chart;
 mod connect_form;
 mod connections;
@@ -35,6 +37,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(payouts::router())
         .merge(redemptions::router())
         .merge(purchase::router())
+        .merge(alerts::router())
         .merge(connections::router())
         .merge(welcome::router())
         .merge(sign_in::router())

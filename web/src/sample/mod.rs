@@ -2,6 +2,7 @@
 //! the demo workspace: that one goes through the real edge, log and fold.
 
 mod accounts;
+mod alerts;
 mod book;
 mod connections;
 mod explain;
@@ -24,6 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
+pub use alerts::ALERT;
+
 /// The token that opens the sample session.
 pub const TOKEN: &str = "sample-token";
 /// The cookie of the sample session.
@@ -44,6 +47,7 @@ struct State {
     vendors: Vec<VendorView>,
     books: Vec<(String, Mode, Book)>,
     connections: Vec<(String, ConnectionView)>,
+    said: alerts::Said,
 }
 
 impl SampleBackend {
@@ -69,13 +73,15 @@ impl SampleBackend {
                 ("acme".into(), Mode::Test, Book::new(purchases::demo(now))),
             ],
             connections: connections::acme(now),
+            said: alerts::Said::default(),
         };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 
     /// Without any vendor, as a first start without the demo has none.
     pub fn empty(clock: Clock) -> Arc<SampleBackend> {
-        let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new() };
+        let state =
+            State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new(), said: alerts::Said::default() };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 

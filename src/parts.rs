@@ -6,6 +6,7 @@ use crate::base::Base;
 use crate::folding::Folding;
 use crate::live_watch;
 use crate::reading::{GENERATION, Reading};
+use crate::spike_mail::SpikeMail;
 use domain::ids::Timestamp;
 use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
@@ -49,8 +50,8 @@ where
 }
 
 /// Starts what the role has. Registered in the order of dependence: the log stops last of all, the group is left after
-/// the fold and the sink have stopped.
-pub fn start(app: &mut App, lifecycle: &Lifecycle) {
+/// the fold and the sink have stopped. `public_url` is where pages are, if the role has them.
+pub fn start(app: &mut App, lifecycle: &Lifecycle, public_url: &str) {
     // Stops after everything that makes spans.
     if let Some(exporter) = app.exporter.take() {
         spawn(lifecycle.register("traces", BUDGET), async move |stop| exporter.run(&stop).await);
@@ -74,6 +75,7 @@ pub fn start(app: &mut App, lifecycle: &Lifecycle) {
     }
     if let Some(reading) = &app.reading {
         start_reading(&app.base, reading, app.listener.take(), lifecycle);
+        start_spike_mail(reading, lifecycle.register("spike mail", BUDGET), public_url);
     }
     let loader = app.base.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
@@ -213,6 +215,16 @@ fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListe
             live_watch::run(&listener, &reading.live, &reading.fold, &stop).await;
         });
     }
+}
+
+fn start_spike_mail(reading: &Reading, component: Component, public_url: &str) {
+    let alerts = SpikeMail {
+        fold: reading.fold.clone(),
+        control: reading.control.clone(),
+        clock: reading.clock.clone(),
+        public_url: public_url.to_owned(),
+    };
+    spawn(component, async move |stop| alerts.run(&stop).await);
 }
 
 /// Gives the partitions back, so that others take them at once.

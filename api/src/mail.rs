@@ -25,6 +25,8 @@ const MINUTE_MS: i64 = 60_000;
 pub enum Mail {
     /// Somebody asked to sign in.
     SignIn(SignInLetter),
+    /// A code is redeemed far too often.
+    Spike(SpikeLetter),
 }
 
 /// A link and a code, good once for a quarter of an hour.
@@ -40,6 +42,27 @@ pub struct SignInLetter {
     pub site: String,
 }
 
+/// A code is redeemed far too often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpikeLetter {
+    /// Name of the workspace.
+    pub workspace: String,
+    /// The code as people write it; empty if it has no name.
+    pub code: String,
+    /// Whose code; empty if nobody's.
+    pub affiliate: String,
+    /// What happened, to be read after the code.
+    pub sentence: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// IANA name of the workspace's zone.
+    pub time_zone: String,
+    /// The page of the alert.
+    pub link: String,
+    /// Where the product is, for example `track.example.com`.
+    pub site: String,
+}
+
 impl std::fmt::Debug for SignInLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignInLetter").field("site", &self.site).finish_non_exhaustive()
@@ -51,6 +74,7 @@ impl Mail {
     pub fn kind(&self) -> &'static str {
         match self {
             Mail::SignIn(_) => SIGN_IN_KIND,
+            Mail::Spike(_) => "spike",
         }
     }
 

@@ -53,7 +53,7 @@ struct Plain;
 
 impl Typeset for Plain {
     fn letter(&self, mail: &Mail) -> Result<Letter, TypesetError> {
-        let Mail::SignIn(letter) = mail;
+        let Mail::SignIn(letter) = mail else { return Err("only sign-ins are mailed here".into()) };
         Ok(Letter { subject: "Hello".into(), text: letter.code.clone(), html: String::new(), unsubscribe: None })
     }
 }

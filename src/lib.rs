@@ -38,5 +38,6 @@ pub mod reading;
 pub mod run;
 pub mod socket;
 pub mod socket_client;
+mod spike_mail;
 mod traces;
 pub mod warehouse_role;

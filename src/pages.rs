@@ -1,6 +1,7 @@
 //! The pages' backend over the real services.
 
 mod accounts;
+mod alerts;
 mod failures;
 mod people;
 mod portal;

@@ -6,11 +6,13 @@ use crate::base::Base;
 use crate::folding::Folding;
 use crate::live_watch;
 use crate::reading::{GENERATION, Reading};
+use crate::spike_mail::SpikeMail;
 use domain::ids::Timestamp;
 use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
 use processor::relay::Relay;
 use processor::sink::Sink;
+use processor::spikes::{self, SpikeTimer};
 use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
@@ -48,8 +50,8 @@ where
 }
 
 /// Starts what the role has. Registered in the order of dependence: the log stops last of all, the group is left after
-/// the fold and the sink have stopped.
-pub fn start(app: &mut App, lifecycle: &Lifecycle) {
+/// the fold and the sink have stopped. `public_url` is where pages are, if the role has them.
+pub fn start(app: &mut App, lifecycle: &Lifecycle, public_url: &str) {
     // Stops after everything that makes spans.
     if let Some(exporter) = app.exporter.take() {
         spawn(lifecycle.register("traces", BUDGET), async move |stop| exporter.run(&stop).await);
@@ -73,6 +75,7 @@ pub fn start(app: &mut App, lifecycle: &Lifecycle) {
     }
     if let Some(reading) = &app.reading {
         start_reading(&app.base, reading, app.listener.take(), lifecycle);
+        start_spike_mail(reading, lifecycle.register("spike mail", BUDGET), public_url);
     }
     let loader = app.base.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
@@ -100,6 +103,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
     start_worker(base, folding, lifecycle.register("fold", BUDGET));
     start_lookups(base, folding, lifecycle.register("lookups", BUDGET));
     start_deadlines(base, folding, lifecycle.register("deadlines", BUDGET));
+    start_spikes(base, folding, lifecycle.register("spikes", BUDGET));
     let audit = folding.audit.clone();
     spawn(lifecycle.register("audit", BUDGET), async move |stop| audit.run(&stop).await);
     start_verifier(base, folding, lifecycle.register("verifier", BUDGET));
@@ -188,6 +192,17 @@ fn start_deadlines(base: &Base, folding: &Folding, component: Component) {
     spawn(component, async move |stop| timer.run(&stop).await);
 }
 
+fn start_spikes(base: &Base, folding: &Folding, component: Component) {
+    let timer = Arc::new(SpikeTimer {
+        store: folding.stores.fold.clone(),
+        partitions: folding.owned.clone(),
+        live: folding.told.live.clone(),
+        clock: base.clock.clone(),
+        every: spikes::EVERY,
+    });
+    spawn(component, async move |stop| timer.run(&stop).await);
+}
+
 fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListener>, lifecycle: &Lifecycle) {
     let relay =
         Relay { control: Arc::new(base.control.clone()), log: base.log.clone(), writer: base.role.name().to_owned() };
@@ -200,6 +215,16 @@ fn start_reading(base: &Base, reading: &Arc<Reading>, listener: Option<LiveListe
             live_watch::run(&listener, &reading.live, &reading.fold, &stop).await;
         });
     }
+}
+
+fn start_spike_mail(reading: &Reading, component: Component, public_url: &str) {
+    let alerts = SpikeMail {
+        fold: reading.fold.clone(),
+        control: reading.control.clone(),
+        clock: reading.clock.clone(),
+        public_url: public_url.to_owned(),
+    };
+    spawn(component, async move |stop| alerts.run(&stop).await);
 }
 
 /// Gives the partitions back, so that others take them at once.

@@ -44,7 +44,7 @@ pub async fn run(config: Config, role: Role) -> anyhow::Result<()> {
     }
     let (mut app, engine) = App::build(config, role).await?;
     let lifecycle = Lifecycle::new();
-    parts::start(&mut app, &lifecycle);
+    parts::start(&mut app, &lifecycle, &public_url);
     start_http(&app, &lifecycle, metrics, listener, &public_url)?;
     if let Some(reading) = &app.reading {
         start_socket(reading, &lifecycle, &public_url);

@@ -1,4 +1,5 @@
 //! The operations of the product (services) and the JSON API over them.
+pub mod alerts;
 pub mod export;
 pub mod json;
 pub mod ledger;

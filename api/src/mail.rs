@@ -29,6 +29,8 @@ pub enum Mail {
     Invite(PortalLetter),
     /// An affiliate asked for a link to the portal.
     PortalLink(PortalLetter),
+    /// A code is redeemed far too often.
+    Spike(SpikeLetter),
 }
 
 /// A link and a code, good once for a quarter of an hour.
@@ -63,6 +65,27 @@ impl std::fmt::Debug for PortalLetter {
     }
 }
 
+/// A code is redeemed far too often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpikeLetter {
+    /// Name of the workspace.
+    pub workspace: String,
+    /// The code as people write it; empty if it has no name.
+    pub code: String,
+    /// Whose code; empty if nobody's.
+    pub affiliate: String,
+    /// What happened, to be read after the code.
+    pub sentence: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// IANA name of the workspace's zone.
+    pub time_zone: String,
+    /// The page of the alert.
+    pub link: String,
+    /// Where the product is, for example `track.example.com`.
+    pub site: String,
+}
+
 impl std::fmt::Debug for SignInLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignInLetter").field("site", &self.site).finish_non_exhaustive()
@@ -76,6 +99,7 @@ impl Mail {
             Mail::SignIn(_) => SIGN_IN_KIND,
             Mail::Invite(_) => "invite",
             Mail::PortalLink(_) => "portal_link",
+            Mail::Spike(_) => "spike",
         }
     }
 

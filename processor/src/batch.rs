@@ -1,10 +1,11 @@
 //! Folds a batch of records of one partition into one commit.
 
+use crate::spikes::SpikeWatch;
 use crate::state::StoreState;
 use crate::trace_book::Traced;
 use domain::decision::Decision;
 use domain::fact::Alias;
-use domain::fold::{self, Counters, Effects, Event, Fanout, Outcome, Place};
+use domain::fold::{self, Counters, Effects, Event, Fanout, FoldState, Outcome, Place};
 use domain::ids::*;
 use domain::line::PurchaseRow;
 use domain::story::Scope;
@@ -67,6 +68,7 @@ pub struct Batch<'a, 'b> {
     commit: Commit,
     decided: HashMap<(VendorId, u64), (u64, Timestamp)>,
     traced: Option<&'a mut Vec<Traced>>,
+    spikes: Option<&'a mut SpikeWatch<'b>>,
 }
 
 impl<'a, 'b> Batch<'a, 'b> {
@@ -78,12 +80,27 @@ impl<'a, 'b> Batch<'a, 'b> {
         read_one: &'a ReadOne<'a>,
     ) -> Batch<'a, 'b> {
         state.begin();
-        Batch { partition, state, store, read_one, commit: Commit::default(), decided: HashMap::new(), traced: None }
+        Batch {
+            partition,
+            state,
+            store,
+            read_one,
+            commit: Commit::default(),
+            decided: HashMap::new(),
+            traced: None,
+            spikes: None,
+        }
     }
 
     /// Notes there which of the records are traced.
     pub fn noting(self, traced: &'a mut Vec<Traced>) -> Batch<'a, 'b> {
         Batch { traced: Some(traced), ..self }
+    }
+
+    /// Shows the spike detector what is redeemed. Without it the commit leaves the detector as it is.
+    pub fn watched_by(self, spikes: &'a mut SpikeWatch<'b>) -> Batch<'a, 'b> {
+        spikes.begin();
+        Batch { spikes: Some(spikes), ..self }
     }
 
     /// Folds records from a position on. Stops early where a record reaches further than one
@@ -112,7 +129,7 @@ impl<'a, 'b> Batch<'a, 'b> {
             if let (Some(traced), Some(trace)) = (&mut self.traced, trace) {
                 traced.push(trace.with(&effects));
             }
-            self.take(effects);
+            self.take(place, effects)?;
             if fanout.is_some() {
                 position = Position { fanout, counters, ..position };
                 break;
@@ -127,6 +144,9 @@ impl<'a, 'b> Batch<'a, 'b> {
             };
         }
         self.state.drain_into(&mut self.commit, &self.decided);
+        if let Some(spikes) = self.spikes {
+            self.commit.spikes = spikes.judge()?;
+        }
         Ok((self.commit, position))
     }
 
@@ -143,11 +163,17 @@ impl<'a, 'b> Batch<'a, 'b> {
         Ok(())
     }
 
-    fn take(&mut self, effects: Effects) {
+    fn take(&mut self, place: Place, effects: Effects) -> Result<(), FoldError> {
+        if let (Some(spikes), Some(first)) = (&mut self.spikes, effects.redeemed.first()) {
+            // A record is one vendor's.
+            let decisions = self.state.decisions(first.scope.vendor)?;
+            spikes.see(place, effects.redeemed, &decisions);
+        }
         self.commit.lines.extend(effects.lines);
         self.commit.rows.extend(last_of_each(effects.rows));
         self.commit.questions.extend(effects.questions);
         self.commit.resolved.extend(effects.resolved);
+        Ok(())
     }
 
     fn fold_record(
@@ -241,7 +267,6 @@ impl<'a, 'b> Batch<'a, 'b> {
 
     /// An event of an account that the connection does not name: a receipt is kept, nothing done.
     fn is_foreign_account(&mut self, record: &Record, delivery: &Delivery) -> Result<bool, FoldError> {
-        use domain::fold::FoldState;
         let decisions = self.state.decisions(record.vendor)?;
         let expected =
             decisions.connections.get(&record.connection).and_then(|connection| connection.account.as_deref());
@@ -331,6 +356,11 @@ impl<'a, 'b> Batch<'a, 'b> {
                         effects.resolved.push((offset, Outcome::Ignored(format!("waived: {}", waive.reason))));
                     }
                 }
+                Decision::DropVendor => {
+                    if let Some(spikes) = &mut self.spikes {
+                        spikes.remove(record.vendor);
+                    }
+                }
                 _ => {}
             }
         }
@@ -386,6 +416,7 @@ fn merge_effects(effects: &mut Effects, again: Effects) -> Option<Fanout> {
     effects.lines.extend(again.lines);
     effects.rows.extend(again.rows);
     effects.questions.extend(again.questions);
+    effects.redeemed.extend(again.redeemed);
     effects.resolved.extend(again.resolved);
     again.fanout
 }

@@ -3,6 +3,7 @@
 use crate::Owned;
 use crate::batch::{Batch, FoldError};
 use crate::continuity::check_place;
+use crate::spikes::SpikeWatch;
 use crate::state::StoreState;
 use crate::trace_book::{FoldedTraces, TraceBook};
 use std::collections::BTreeMap;
@@ -118,6 +119,7 @@ struct Lane {
 /// What a worker remembers between its turns. Losing it costs reading and nothing else.
 pub struct Memory<'a> {
     state: StoreState<'a>,
+    spikes: SpikeWatch<'a>,
     lanes: Vec<Lane>,
 }
 
@@ -183,7 +185,7 @@ impl FoldWorker {
     /// The memory of a worker that has just started.
     pub fn remember_nothing(&self) -> Memory<'_> {
         let state = StoreState::new(self.store.as_ref()).with_slice(self.limits.stories);
-        Memory { state, lanes: Vec::new() }
+        Memory { state, spikes: SpikeWatch::new(self.store.as_ref()), lanes: Vec::new() }
     }
 
     /// Begins a round of turns: makes the lanes those of the partitions that are ours now.
@@ -201,6 +203,7 @@ impl FoldWorker {
         tracing::info!(partitions = ?owned, "folds {} partitions", owned.len());
         // Somebody else may have changed what was read of a partition that comes back.
         memory.state.forget();
+        memory.spikes.forget();
         self.traces.keep(&owned);
         for lane in memory.lanes.iter().filter(|lane| !owned.contains(&lane.partition)) {
             self.alarms.clear(lane.partition);
@@ -247,6 +250,7 @@ impl FoldWorker {
         self.traces.folded(spans);
         stopwatch.observe(Metric::FoldCommitSeconds, []);
         count_outcomes(&commit);
+        metrics::count(Metric::AlertsRaised, [], commit.spikes.alerts.len() as u64);
         metrics::set(Metric::FoldPosition, [("partition", partition_label(partition))], next.next_offset as f64);
         tracing::trace!(partition, records = commit.records.len(), lines = commit.lines.len(), "folded");
         let more = full || next.fanout.is_some();
@@ -261,6 +265,7 @@ impl FoldWorker {
     /// Forgets what was read, which may be another processor's now, and leaves the lane alone for a while.
     fn stop_lane(&self, memory: &mut Memory<'_>, lane: usize, error: &FoldError) {
         memory.state.forget();
+        memory.spikes.forget();
         let lane = &mut memory.lanes[lane];
         lane.position = None;
         if let FoldError::Store(FoldStoreError::Conflict { .. }) = error {
@@ -313,7 +318,8 @@ impl FoldWorker {
         let full = records.len() >= limit
             || records.iter().map(|record| record.bytes.len()).sum::<usize>() >= self.limits.bytes / 2;
         let mut traces = self.traces.begin_fold();
-        let mut batch = Batch::new(partition, &mut memory.state, self.store.as_ref(), &read_one);
+        let mut batch =
+            Batch::new(partition, &mut memory.state, self.store.as_ref(), &read_one).watched_by(&mut memory.spikes);
         if let Some(traced) = traces.traced() {
             batch = batch.noting(traced);
         }

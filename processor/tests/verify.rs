@@ -12,6 +12,7 @@ use domain::decision::Decision;
 use domain::fact::{Alias, Answer};
 use domain::ids::*;
 use domain::line::LedgerLine;
+use domain::spikes::Alert;
 use domain::story::{Scope, Story};
 use processor::audit::Differences;
 use processor::owns_everything;
@@ -385,6 +386,20 @@ macro_rules! forwarded {
             self.0.$name($($argument),*)
         })*
     };
+}
+
+#[rustfmt::skip]
+impl SpikeRows for Unnoted {
+    forwarded! {
+        spike_vendors(vendors: &[VendorId]) -> Vec<Option<Vec<u8>>>;
+        spike_codes(codes: &[(VendorId, CodeId)]) -> Vec<Option<SpikeCode>>;
+        spikes_due(partition: u16, now: Timestamp, limit: usize) -> Vec<SpikeCode>;
+        spikes_looked(partition: u16, looks: &[SpikeLook]) -> Vec<(VendorId, Alert)>;
+        alerts(vendor: VendorId, limit: usize) -> Vec<Alert>;
+        alert(vendor: VendorId, id: u64) -> Option<Alert>;
+        untold_alerts(partitions: &BTreeSet<u16>, limit: usize) -> Vec<(VendorId, Alert)>;
+        alerts_told(told: &[(VendorId, u64)]) -> ();
+    }
 }
 
 #[rustfmt::skip]

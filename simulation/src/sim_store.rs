@@ -5,14 +5,15 @@ use crate::dice::{Dice, Fault};
 use domain::catalogue::CatalogueEntry;
 use domain::decision::Decision;
 use domain::fact::{Alias, Answer};
-use domain::ids::{ConnectionId, Mode, PurchaseId, StoryId, Timestamp, VendorId};
+use domain::ids::{CodeId, ConnectionId, Mode, PurchaseId, StoryId, Timestamp, VendorId};
+use domain::spikes::Alert;
 use domain::story::{Scope, Story};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::fold_store::{
     Activity, Commit, FoldStore, FoldStoreError, ListedRecord, OpenQuestion, OpenSummary, OutboxBatch, OutcomeCounts,
-    Position, SentRange, SqliteFoldStore, Tally, Visible,
+    Position, SentRange, SpikeCode, SpikeLook, SpikeRows, SqliteFoldStore, Tally, Visible,
 };
 use store::postgres::PostgresError;
 use tempfile::TempDir;
@@ -149,6 +150,7 @@ fn without_lines(commit: &Commit) -> Commit {
         resolved: commit.resolved.clone(),
         questions: commit.questions.clone(),
         purchases: commit.purchases.clone(),
+        spikes: commit.spikes.clone(),
         lines: Vec::new(),
         rows: Vec::new(),
     }
@@ -160,6 +162,19 @@ macro_rules! reads {
             self.read(|store| store.$name($($argument),*))
         })*
     };
+}
+
+impl SpikeRows for SimStore {
+    reads! {
+        spike_vendors(vendors: &[VendorId]) -> Vec<Option<Vec<u8>>>;
+        spike_codes(codes: &[(VendorId, CodeId)]) -> Vec<Option<SpikeCode>>;
+        spikes_due(partition: u16, now: Timestamp, limit: usize) -> Vec<SpikeCode>;
+        spikes_looked(partition: u16, looks: &[SpikeLook]) -> Vec<(VendorId, Alert)>;
+        alerts(vendor: VendorId, limit: usize) -> Vec<Alert>;
+        alert(vendor: VendorId, id: u64) -> Option<Alert>;
+        untold_alerts(partitions: &BTreeSet<u16>, limit: usize) -> Vec<(VendorId, Alert)>;
+        alerts_told(told: &[(VendorId, u64)]) -> ();
+    }
 }
 
 impl FoldStore for SimStore {

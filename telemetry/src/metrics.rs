@@ -77,6 +77,7 @@ metrics_table! {
     ReconcileDifferences, "at_reconcile_differences_total", Counter, "Checks of the books that found a new difference; must stay 0. By kind.";
     QuerySeconds, "at_query_seconds", Histogram, "Duration of a warehouse query, by query.";
     SseStreams, "at_sse_streams", Gauge, "Open live streams.";
+    AlertsRaised, "at_alerts_raised_total", Counter, "Codes that were found to be redeemed far too often.";
     Mails, "at_mails_total", Counter, "Tries to send a mail, by outcome: sent, later, failed, unsure.";
     TraceSpans, "at_trace_spans_total", Counter, "Spans of traced deliveries, by outcome: sent, or lost and why.";
     SseDropped, "at_sse_dropped_total", Counter, "Live signals dropped for a slow page.";

@@ -1,7 +1,9 @@
 //! What surrounds every page: rail, top bar, marks and banner.
 
+use crate::App;
 use crate::assets;
 use crate::backend::VendorView;
+use crate::error::PageError;
 use crate::links::Link;
 use crate::range::{Preset, RangeChoice, bucket_name};
 use crate::session::{Here, Visitor};
@@ -17,12 +19,19 @@ pub enum Section {
     Redemptions,
     Affiliates,
     Rules,
+    Alerts,
     Connections,
 }
 
 impl Section {
-    const ALL: [Section; 5] =
-        [Section::Dashboard, Section::Redemptions, Section::Affiliates, Section::Rules, Section::Connections];
+    const ALL: [Section; 6] = [
+        Section::Dashboard,
+        Section::Redemptions,
+        Section::Affiliates,
+        Section::Rules,
+        Section::Alerts,
+        Section::Connections,
+    ];
 
     /// The word in the URL.
     pub fn path(self) -> &'static str {
@@ -31,6 +40,7 @@ impl Section {
             Section::Redemptions => "redemptions",
             Section::Affiliates => "affiliates",
             Section::Rules => "rules",
+            Section::Alerts => "alerts",
             Section::Connections => "connections",
         }
     }
@@ -42,6 +52,7 @@ impl Section {
             Section::Redemptions => "Redemptions",
             Section::Affiliates => "Affiliates",
             Section::Rules => "Rules",
+            Section::Alerts => "Alerts",
             Section::Connections => "Connections",
         }
     }
@@ -92,6 +103,8 @@ pub struct Layout {
     pub vendors: Vec<Choice>,
     /// The rail.
     pub sections: Vec<Choice>,
+    /// Alerts that nobody said anything about.
+    pub open_alerts: usize,
     /// Test and live as links, when both have data.
     pub modes: Vec<Choice>,
     /// `test` or `live`.
@@ -139,6 +152,7 @@ impl Layout {
             title: title.into(),
             vendors: vendors.collect(),
             sections: sections.collect(),
+            open_alerts: 0,
             modes: mode_links(here, |other| page_of(section, other)),
             mode: mode.name(),
             picker: None,
@@ -152,6 +166,15 @@ impl Layout {
             chart_script: assets::CHART_JS,
             vendor: here.vendor.clone(),
         }
+    }
+
+    /// With the number of open alerts in the rail.
+    ///
+    /// # Errors
+    /// When they cannot be counted.
+    pub async fn with_open_alerts(mut self, app: &App, here: &Here) -> Result<Layout, PageError> {
+        self.open_alerts = app.backend.open_alerts(&here.place).await?;
+        Ok(self)
     }
 
     /// With a range picker.

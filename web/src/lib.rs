@@ -11,6 +11,7 @@
 //! with scripts switched off.
 
 pub mod accounts;
+pub mod alerts;
 pub mod assets;
 pub mod backend;
 mod download;

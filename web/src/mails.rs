@@ -1,6 +1,7 @@
 //! How mail looks: one pair of templates a sort, text and HTML that say the same.
 
-use api::mail::{Letter, Mail, PortalLetter, SignInLetter, Typeset, TypesetError};
+use crate::times;
+use api::mail::{Letter, Mail, PortalLetter, SignInLetter, SpikeLetter, Typeset, TypesetError};
 use askama::Template;
 
 /// The product's own look.
@@ -43,6 +44,34 @@ struct PortalLinkHtml<'a> {
     letter: &'a PortalLetter,
 }
 
+#[derive(Template)]
+#[template(path = "mail/spike.txt")]
+struct SpikeText<'a> {
+    letter: &'a SpikeLetter,
+    code: &'a str,
+    since: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/spike.html")]
+struct SpikeHtml<'a> {
+    letter: &'a SpikeLetter,
+    code: &'a str,
+    since: &'a str,
+}
+
+fn spike(letter: &SpikeLetter) -> Result<Letter, TypesetError> {
+    let code = if letter.code.is_empty() { "A code without a name" } else { letter.code.as_str() };
+    let since = &times::moment(letter.since, &letter.time_zone);
+    Ok(Letter {
+        subject: format!("{code} is redeemed unusually often"),
+        text: SpikeText { letter, code, since }.render()?,
+        html: SpikeHtml { letter, code, since }.render()?,
+        // Money may be on its way to whoever abuses the code.
+        unsubscribe: None,
+    })
+}
+
 impl Typeset for Letters {
     fn letter(&self, mail: &Mail) -> Result<Letter, TypesetError> {
         match mail {
@@ -67,6 +96,7 @@ impl Typeset for Letters {
                 html: PortalLinkHtml { letter }.render()?,
                 unsubscribe: None,
             }),
+            Mail::Spike(letter) => spike(letter),
         }
     }
 }
@@ -107,5 +137,25 @@ mod tests {
         }
         assert!(letter.text.contains("<track>.example") && !letter.html.contains("<track>"));
         assert!(!letter.subject.contains("012345"));
+    }
+
+    #[test]
+    fn a_spike_says_the_same_in_both_forms_and_escapes_what_it_is_given() {
+        let mail = Mail::Spike(SpikeLetter {
+            workspace: "Acme <Analytics>".into(),
+            code: "MAYA20".into(),
+            affiliate: "Maya Lind".into(),
+            sentence: "was redeemed 14 times in 15 minutes by at least 8 customers; about 0.4 were expected".into(),
+            since: domain::ids::Timestamp(1_795_258_989_000),
+            time_zone: "Europe/Berlin".into(),
+            link: "https://track.example/acme/alerts/a1".into(),
+            site: "track.example".into(),
+        });
+        let letter = Letters.letter(&mail).unwrap();
+        for said in ["MAYA20", "Maya Lind", "14 times in 15 minutes", "21 Nov 2026, 12:03:09", "acme/alerts/a1"] {
+            assert!(letter.text.contains(said) && letter.html.contains(said), "{said}");
+        }
+        assert!(letter.text.contains("Acme <Analytics>") && !letter.html.contains("<Analytics>"));
+        assert_eq!(letter.subject, "MAYA20 is redeemed unusually often");
     }
 }

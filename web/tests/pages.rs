@@ -92,6 +92,9 @@ async fn every_page_is_whole_and_fetches_nothing_from_elsewhere() {
         &purchase,
         "/demo/connections",
         "/acme/connections",
+        "/acme/alerts?mode=live",
+        "/acme/alerts/00000000000000a1?mode=live",
+        "/fresh/alerts",
         "/fresh/connections?connected=stripe",
     ];
     for path in pages {
@@ -317,6 +320,9 @@ async fn without_a_session_there_are_only_words() {
         "/acme/redemptions",
         "/acme/purchases/x",
         "/acme/connections",
+        "/acme/alerts?mode=live",
+        "/acme/alerts/00000000000000a1?mode=live",
+        "/fresh/alerts",
         "/acme/live",
         "/foreign/dashboard",
     ] {

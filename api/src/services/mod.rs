@@ -12,6 +12,7 @@ pub mod query_cache;
 pub mod ranges;
 pub mod reports;
 pub mod sources;
+mod spike_rows;
 mod totals;
 
 #[cfg(test)]
@@ -38,4 +39,5 @@ pub use sources::{
     Catalogue, Clock, DeliveryCounts, KeyResolver, LedgerReads, PurchaseDescription, PurchaseNames, StatusReport,
     WatermarkSource,
 };
+pub use spike_rows::RedemptionsUntil;
 pub use totals::{TotalsGroup, TotalsReport, TotalsRequest};

@@ -5,10 +5,12 @@ mod diff;
 mod join;
 mod memory;
 mod outcome;
+mod redeemed;
 mod retarget;
 
 pub use memory::MemoryState;
 pub use outcome::Outcome;
+pub use redeemed::Redeemed;
 
 use crate::catalogue::{CatalogueEntry, Sighting};
 use crate::decision::{Adjust, Decision, Review};
@@ -135,6 +137,8 @@ pub struct Effects {
     pub questions: Vec<(Scope, Provider, Question)>,
     /// Earlier records whose outcome became another.
     pub resolved: Vec<(u64, Outcome)>,
+    /// Uses of codes that were not counted before, in the order of their lines.
+    pub redeemed: Vec<Redeemed>,
     /// The story that the record's facts went to, for *explain*.
     pub story: Option<StoryId>,
     /// The rest, if it reaches further than one slice.

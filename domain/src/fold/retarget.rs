@@ -1,6 +1,6 @@
 //! Brings one story's ledger to its target.
 
-use super::{Effects, FoldState, Outcome, Place, diff};
+use super::{Effects, FoldState, Outcome, Place, diff, redeemed};
 use crate::catalogue::CatalogueEntry;
 use crate::decisions::VendorDecisions;
 use crate::fact::Answer;
@@ -100,7 +100,12 @@ fn book(story: &mut Story, place: Place, reached: &StoryTarget, numbers: &[Purch
             wanted.insert(book_key(purchase, *number, part.component.clone(), part.occurred_at), part.amounts);
         }
     }
-    for draft in diff::drafts(&story.booked, &wanted) {
+    let drafts = diff::drafts(&story.booked, &wanted);
+    if drafts.iter().any(|draft| draft.amounts.redemptions > 0) {
+        let purchases: Vec<_> = reached.purchases.iter().zip(numbers.iter().copied()).collect();
+        effects.redeemed.extend(redeemed::redeemed(story.scope, &drafts, effects.counters.next_ord, &purchases));
+    }
+    for draft in drafts {
         effects.lines.push(LedgerLine {
             vendor: story.scope.vendor,
             mode: story.scope.mode,

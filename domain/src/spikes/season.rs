@@ -129,6 +129,8 @@ impl VendorHabits {
     /// Counts a redemption. Leave those out whose code is not learning (`CodeState::is_learning`).
     pub fn add(&mut self, at: Timestamp, clock: &LocalClock) {
         let hour = at.0.div_euclid(HOUR_MS);
+        // A history that is handed in later belongs to the time that is counted too.
+        self.began_hour = self.began_hour.min(hour);
         if hour > self.until_hour {
             let kept = decay((hour - self.until_hour) as f64) as f32;
             self.counts.iter_mut().for_each(|count| *count *= kept);
@@ -219,5 +221,18 @@ mod tests {
         assert!(season.factor(9) > 15.0 && season.factor(10) < 0.3, "{} {}", season.factor(9), season.factor(10));
         let rate = habits.rate_per_hour(Timestamp(100 * 24 * HOUR_MS));
         assert!((rate - 20.0 / 24.0).abs() < 0.02, "{rate}");
+    }
+
+    #[test]
+    fn a_history_handed_in_backwards_has_the_same_rate() {
+        let clock = LocalClock::fixed(0);
+        let at = |hour: i64| Timestamp(hour * HOUR_MS);
+        let (mut forwards, mut backwards) = (VendorHabits::new(at(0)), VendorHabits::new(at(999)));
+        for hour in 0..1_000 {
+            forwards.add(at(hour), &clock);
+            backwards.add(at(999 - hour), &clock);
+        }
+        let (one, other) = (forwards.rate_per_hour(at(1_000)), backwards.rate_per_hour(at(1_000)));
+        assert!((one - 1.0).abs() < 0.01 && (one - other).abs() < 0.01, "{one} {other}");
     }
 }

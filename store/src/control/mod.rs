@@ -9,6 +9,7 @@
 
 mod access;
 mod adopt;
+mod alerts;
 mod backend;
 mod connections;
 mod database;
@@ -36,6 +37,8 @@ mod vendors;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod conformance_alerts;
+#[cfg(test)]
 mod conformance_decisions;
 #[cfg(test)]
 mod conformance_people;
@@ -48,6 +51,7 @@ mod postgres_tests;
 #[cfg(test)]
 mod test_places;
 
+pub use alerts::*;
 pub use mails::*;
 pub use model::*;
 pub use moving::move_to_postgres;
@@ -115,7 +119,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + Portal {
+pub trait ControlStore: People + MailQueue + Portal + Alerts {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

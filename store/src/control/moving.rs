@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 27] = [
+pub(super) const TABLES: [&str; 28] = [
     "vendors",
     "connections",
     "endpoints",
@@ -41,6 +41,7 @@ pub(super) const TABLES: [&str; 27] = [
     "mails",
     "portal_links",
     "portal_sessions",
+    "alert_labels",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

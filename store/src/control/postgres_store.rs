@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 4] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -37,6 +37,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 4] = [
         version: 4,
         name: "0004_portal",
         sql: include_str!("../../../schemas/migrations/postgres/control/0004_portal.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 5,
+        name: "0005_alert_labels",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0005_alert_labels.sql"),
         oldest_reader: 1,
     },
 ];

@@ -210,7 +210,7 @@ async fn a_pool_or_schema_that_the_store_cannot_work_on_is_refused_with_words() 
     let place = PostgresPlace::new();
     let open = async |pool| PostgresControlStore::open(pool, keys(), system_random()).await.err().unwrap().to_string();
     let words = open(place.pool()).await;
-    assert!(words.contains("has version 0, this binary needs 4: run `affilitrack migrate` first"), "{words}");
+    assert!(words.contains("has version 0, this binary needs 5: run `affilitrack migrate` first"), "{words}");
     place.open().await;
     let blind = PostgresSettings { all_tenants: false, ..place.settings() };
     let words = open(may_block(|| PostgresPool::connect(blind)).unwrap()).await;
@@ -264,6 +264,8 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         store.create_api_key(vendor, Mode::Live, "x", "test", NOW).await.unwrap();
         store.put_failures(vendor, &format!("endpoint-of-{slug}"), "writer", "[]", NOW).await.unwrap();
         store.enqueue_mail(mail(slug, Some(vendor)), NOW).await.unwrap();
+        let scope = store.admin_scope(&LocalAdmin::for_local_socket(), slug, Mode::Live).await.unwrap().unwrap();
+        store.label_alert(&scope, 1, AlertLabel::Fraud, "test", NOW).await.unwrap();
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
         portal_session_of(&*store, slug, "a").await;
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
@@ -271,7 +273,7 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 21, "{tables:?}");
+    assert_eq!(tables.len(), 22, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

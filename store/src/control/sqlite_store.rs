@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 4] = [
+pub const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -33,6 +33,11 @@ pub const MIGRATIONS: [Migration; 4] = [
         version: 4,
         name: "0004_portal",
         sql: include_str!("../../../schemas/migrations/control/0004_portal.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "0005_alert_labels",
+        sql: include_str!("../../../schemas/migrations/control/0005_alert_labels.sql"),
     },
 ];
 

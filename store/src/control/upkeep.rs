@@ -50,9 +50,10 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 19] = [
+const VENDOR_TABLES: [&str; 20] = [
     "portal_sessions",
     "portal_links",
+    "alert_labels",
     "mails",
     "members",
     "failed_deliveries",

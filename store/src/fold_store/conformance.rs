@@ -11,7 +11,7 @@ use domain::money::Currency;
 use std::collections::BTreeSet;
 
 /// Where a store is. Opened again it is the same store, as another process would have it.
-trait Place {
+pub(super) trait Place {
     fn open(&self) -> Arc<dyn FoldStore>;
 }
 
@@ -40,12 +40,12 @@ const NOW: Timestamp = Timestamp(1_790_000_000_000);
 const HOUR: i64 = 3_600_000;
 
 /// Runs a test on a fresh store of every backend.
-fn on_every_backend(test: impl Fn(&dyn FoldStore)) {
+pub(super) fn on_every_backend(test: impl Fn(&dyn FoldStore)) {
     on_every_place(|place| test(place.open().as_ref()));
 }
 
 /// Runs a test on an empty place of every backend.
-fn on_every_place(test: impl Fn(&dyn Place)) {
+pub(super) fn on_every_place(test: impl Fn(&dyn Place)) {
     for (name, make) in BACKENDS {
         println!("backend {name}");
         test(make().as_ref());
@@ -73,7 +73,7 @@ fn put(story: &Story) -> (StoryId, Option<Arc<Story>>) {
 }
 
 /// The position after `offset` records, reached by some history.
-fn at(offset: u64) -> Position {
+pub(super) fn at(offset: u64) -> Position {
     Position {
         next_offset: offset,
         chain: [offset as u8; 32],
@@ -83,7 +83,7 @@ fn at(offset: u64) -> Position {
 }
 
 /// Commits from where the partition is.
-fn commit(store: &dyn FoldStore, partition: u16, next: u64, commit: &Commit) -> Result<(), FoldStoreError> {
+pub(super) fn commit(store: &dyn FoldStore, partition: u16, next: u64, commit: &Commit) -> Result<(), FoldStoreError> {
     store.commit(partition, &store.position(partition).unwrap(), &at(next), commit)
 }
 
@@ -244,6 +244,7 @@ fn zombie() -> Commit {
         lines: vec![line(9, 0)],
         rows: vec![purchase_row(9)],
         purchases: vec![(PurchaseId(900), ghost.id)],
+        spikes: SpikeChanges::default(),
     }
 }
 

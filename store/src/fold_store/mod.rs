@@ -4,21 +4,27 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod conformance_spikes;
 mod postgres_columns;
 mod postgres_commit;
 mod postgres_read;
 mod postgres_sent;
+mod postgres_spikes;
 mod postgres_store;
 #[cfg(test)]
 mod postgres_tests;
 mod prepare;
 mod sent;
+mod spikes;
 mod sqlite;
 mod sqlite_commit;
 mod sqlite_sent;
+mod sqlite_spikes;
 
 pub use postgres_store::PostgresFoldStore;
 pub use sent::{MOST_SENT_RANGES, SentRange, SentSums};
+pub use spikes::{MOST_ALERTS, SpikeChanges, SpikeCode, SpikeLook, SpikeRows};
 pub use sqlite::SqliteFoldStore;
 
 use domain::catalogue::CatalogueEntry;
@@ -233,6 +239,8 @@ pub struct Commit {
     pub rows: Vec<PurchaseRow>,
     /// Which story a purchase is in.
     pub purchases: Vec<(PurchaseId, StoryId)>,
+    /// What the spike detector knows now.
+    pub spikes: SpikeChanges,
 }
 
 /// What arrived from a connection.
@@ -274,7 +282,7 @@ pub struct OpenSummary {
 pub type OutcomeCounts = std::collections::BTreeMap<String, u64>;
 
 /// The fold store.
-pub trait FoldStore: Send + Sync {
+pub trait FoldStore: SpikeRows {
     /// Up to where a partition is folded.
     fn position(&self, partition: u16) -> Result<Position, FoldStoreError>;
     /// Up to where the warehouse shows a partition.

@@ -35,6 +35,7 @@ pub(super) fn commit(
     write_counts(connection, &counts)?;
     write_activity(connection, commit)?;
     write_questions(connection, commit)?;
+    postgres_spikes::write(connection, partition, &commit.spikes)?;
     write_outbox(connection, partition, &items)?;
     Ok(())
 }

@@ -26,13 +26,19 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../schemas/migrations/postgres/fold/0003_held.sql"),
         oldest_reader: 1,
     },
+    Migration {
+        version: 4,
+        name: "0004_spikes",
+        sql: include_str!("../../../schemas/migrations/postgres/fold/0004_spikes.sql"),
+        oldest_reader: 1,
+    },
 ];
 
 /// A fold store that several processes share: for each partition the one writes that moves its position.
 ///
 /// A commit is on disk when it returns (`synchronous_commit = on`), because the sink may have sent its lines.
 pub struct PostgresFoldStore {
-    pool: Arc<PostgresPool>,
+    pub(super) pool: Arc<PostgresPool>,
 }
 
 impl PostgresFoldStore {

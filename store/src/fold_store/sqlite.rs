@@ -20,6 +20,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../schemas/migrations/fold/0002_sent_ranges.sql"),
     },
     Migration { version: 3, name: "0003_held", sql: include_str!("../../../schemas/migrations/fold/0003_held.sql") },
+    Migration {
+        version: 4,
+        name: "0004_spikes",
+        sql: include_str!("../../../schemas/migrations/fold/0004_spikes.sql"),
+    },
 ];
 
 /// How many idle reading connections are kept.
@@ -71,7 +76,10 @@ impl SqliteFoldStore {
     }
 
     /// Runs a read on its own connection, beside the writer.
-    fn read<T>(&self, run: impl FnOnce(&Connection) -> Result<T, FoldStoreError>) -> Result<T, FoldStoreError> {
+    pub(super) fn read<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> Result<T, FoldStoreError>,
+    ) -> Result<T, FoldStoreError> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,

@@ -24,6 +24,7 @@ pub(super) fn commit(
     write_records(&transaction, partition, commit)?;
     write_activity(&transaction, commit)?;
     write_questions(&transaction, commit)?;
+    sqlite_spikes::write(&transaction, partition, &commit.spikes)?;
     let items = write_outbox(&transaction, partition, expected, next, commit)?;
     write_position(&transaction, partition, next, items)?;
     transaction.commit()?;

@@ -2,6 +2,8 @@
 
 mod account;
 mod affiliates;
+mod alerts;
+mod campaign_form;
 mod chart;
 mod connect_form;
 mod connections;
@@ -38,6 +40,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(redemptions::router())
         .merge(purchase::router())
         .merge(affiliates::router())
+        .merge(alerts::router())
         .merge(connections::router())
         .merge(welcome::router())
         .merge(sign_in::router())

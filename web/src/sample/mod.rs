@@ -2,6 +2,7 @@
 //! the demo workspace: that one goes through the real edge, log and fold.
 
 mod accounts;
+mod alerts;
 mod book;
 mod connections;
 mod explain;
@@ -28,6 +29,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 
+pub use alerts::ALERT;
+
 /// The token that opens the sample session.
 pub const TOKEN: &str = "sample-token";
 /// The cookie of the sample session.
@@ -49,6 +52,7 @@ struct State {
     books: Vec<(String, Mode, Book)>,
     connections: Vec<(String, ConnectionView)>,
     rosters: Vec<(String, Roster)>,
+    said: alerts::Said,
 }
 
 impl SampleBackend {
@@ -75,13 +79,20 @@ impl SampleBackend {
             ],
             connections: connections::acme(now),
             rosters: people::rosters(),
+            said: alerts::Said::default(),
         };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 
     /// Without any vendor, as a first start without the demo has none.
     pub fn empty(clock: Clock) -> Arc<SampleBackend> {
-        let state = State { vendors: Vec::new(), books: Vec::new(), connections: Vec::new(), rosters: Vec::new() };
+        let state = State {
+            vendors: Vec::new(),
+            books: Vec::new(),
+            connections: Vec::new(),
+            rosters: Vec::new(),
+            said: alerts::Said::default(),
+        };
         Arc::new(SampleBackend { clock, state: Mutex::new(state), signals: broadcast::channel(256).0 })
     }
 

@@ -1,0 +1,201 @@
+//! Alerts of the spike detector over the real services.
+
+use super::{Pages, failed, report_failed};
+use async_trait::async_trait;
+use domain::ids::{CodeId, Mode, Timestamp};
+use domain::spikes::Alert;
+use std::collections::HashMap;
+use store::control::input::{CampaignInput, DecisionInput, Moment};
+use store::control::{self, ControlError, LabelledAlert, Person};
+use store::fold_store::MOST_ALERTS;
+use store::scope::TenantScope;
+use web::alerts::*;
+use web::backend::{BackendError, FieldError, FormError, Place};
+
+/// Rows behind an alert.
+const ROWS: u32 = 20;
+/// How long after its alert a redemption is still shown behind it.
+const SHOWN_AFTER_MS: i64 = 6 * 3_600_000;
+/// Campaigns that are looked at.
+const MOST_CAMPAIGNS: usize = 50;
+
+fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
+    move |error| failed(doing)(error.into())
+}
+
+/// Names of codes and affiliates, by the code's number.
+type CodeNames = HashMap<CodeId, (String, String)>;
+
+impl Pages {
+    async fn code_names(&self, scope: &TenantScope) -> Result<CodeNames, BackendError> {
+        let codes = self.app.control.codes(scope).await.map_err(store_failed("read the codes"))?;
+        let affiliates = self.app.control.affiliates(scope).await.map_err(store_failed("read the affiliates"))?;
+        let names: HashMap<_, String> = affiliates.into_iter().map(|one| (one.id, one.name)).collect();
+        let of = |affiliate| names.get(&affiliate).cloned().unwrap_or_default();
+        Ok(codes.into_iter().map(|code| (code.id, (code.text, code.affiliate.map(of).unwrap_or_default()))).collect())
+    }
+
+    async fn raised(&self, scope: &TenantScope) -> Result<Vec<Alert>, BackendError> {
+        if scope.mode() != Mode::Live {
+            return Ok(Vec::new());
+        }
+        let (fold, vendor) = (self.app.fold.clone(), scope.vendor());
+        let alerts = tokio::task::spawn_blocking(move || fold.alerts(vendor, MOST_ALERTS)).await;
+        let alerts = alerts.map_err(anyhow::Error::from).map_err(failed("read the alerts"))?;
+        alerts.map_err(anyhow::Error::from).map_err(failed("read the alerts"))
+    }
+
+    async fn people(&self, scope: &TenantScope) -> Result<Vec<Person>, BackendError> {
+        let audience = self.app.control.alert_audience(scope.vendor(), CodeId(0)).await;
+        let audience = audience.map_err(store_failed("read who opens the workspace"))?;
+        Ok(audience.map(|audience| audience.people).unwrap_or_default())
+    }
+
+    async fn labels(&self, scope: &TenantScope) -> Result<HashMap<u64, LabelledAlert>, BackendError> {
+        let labels = self.app.control.alert_labels(scope).await.map_err(store_failed("read what was said"))?;
+        Ok(labels.into_iter().map(|label| (label.alert, label)).collect())
+    }
+}
+
+/// The name of an alert in URLs.
+fn name_of(alert: u64) -> String {
+    format!("{alert:016x}")
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    let number = u64::from_str_radix(name, 16).ok()?;
+    (name_of(number) == name).then_some(number)
+}
+
+fn shown(label: control::AlertLabel) -> AlertLabel {
+    match label {
+        control::AlertLabel::Expected => AlertLabel::Expected,
+        control::AlertLabel::Fraud => AlertLabel::Fraud,
+        control::AlertLabel::Unclear => AlertLabel::Unclear,
+    }
+}
+
+fn stored(label: AlertLabel) -> control::AlertLabel {
+    match label {
+        AlertLabel::Expected => control::AlertLabel::Expected,
+        AlertLabel::Fraud => control::AlertLabel::Fraud,
+        AlertLabel::Unclear => control::AlertLabel::Unclear,
+    }
+}
+
+/// Who it was, by the address if it is one of the workspace's people.
+fn who(actor: &str, people: &[Person]) -> String {
+    let number = actor.strip_prefix("person ").and_then(|number| number.parse().ok());
+    let found = people.iter().find(|person| Some(person.id.0) == number);
+    found.map_or_else(|| actor.to_owned(), |person| person.email.to_string())
+}
+
+fn view(alert: &Alert, names: &CodeNames, (said, people): (Option<&LabelledAlert>, &[Person])) -> AlertView {
+    let (code, affiliate) = names.get(&alert.code).cloned().unwrap_or_default();
+    AlertView {
+        id: name_of(alert.id),
+        code,
+        affiliate,
+        since: alert.from,
+        crossed_at: alert.first_crossing,
+        sentence: api::alerts::sentence(alert),
+        said: said.map(|said| SaidView { label: shown(said.label), by: who(&said.actor, people), at: said.decided_at }),
+    }
+}
+
+#[async_trait]
+impl Alerts for Pages {
+    async fn alerts(&self, place: &Place) -> Result<AlertList, BackendError> {
+        let scope = self.scope(place).await?;
+        let alerts = self.raised(&scope).await?;
+        let (names, labels) = (self.code_names(&scope).await?, self.labels(&scope).await?);
+        let people = self.people(&scope).await?;
+        let campaigns = self.app.control.campaigns(&scope, MOST_CAMPAIGNS).await;
+        let campaigns = campaigns.map_err(store_failed("read the campaigns"))?;
+        let now = (self.app.clock)();
+        let code_of = |code: CodeId| names.get(&code).map_or_else(String::new, |(text, _)| text.clone());
+        let mut codes: Vec<String> =
+            names.values().map(|(text, _)| text.clone()).filter(|text| !text.is_empty()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes.truncate(MOST_ALERTS);
+        Ok(AlertList {
+            alerts: alerts.iter().map(|alert| view(alert, &names, (labels.get(&alert.id), &people))).collect(),
+            campaigns: campaigns
+                .into_iter()
+                .filter(|one| one.campaign.to > now)
+                .map(|one| CampaignView {
+                    code: one.campaign.code_id.map(code_of),
+                    from: one.campaign.from,
+                    to: one.campaign.to,
+                    expected_percent: one.campaign.expected_percent,
+                    by: who(&one.actor, &people),
+                })
+                .collect(),
+            codes,
+        })
+    }
+
+    async fn open_alerts(&self, place: &Place) -> Result<usize, BackendError> {
+        let scope = self.scope(place).await?;
+        let alerts = self.raised(&scope).await?;
+        if alerts.is_empty() {
+            return Ok(0);
+        }
+        let labels = self.labels(&scope).await?;
+        Ok(alerts.iter().filter(|alert| !labels.contains_key(&alert.id)).count())
+    }
+
+    async fn alert(&self, place: &Place, id: &str) -> Result<Option<AlertDetail>, BackendError> {
+        let scope = self.scope(place).await?;
+        let alerts = self.raised(&scope).await?;
+        let Some(alert) = alerts.into_iter().find(|alert| name_of(alert.id) == id) else { return Ok(None) };
+        let (names, labels) = (self.code_names(&scope).await?, self.labels(&scope).await?);
+        let people = self.people(&scope).await?;
+        let alert_view = view(&alert, &names, (labels.get(&alert.id), &people));
+        if alert_view.code.is_empty() {
+            return Ok(Some(AlertDetail { alert: alert_view, rows: Vec::new(), cursor: String::new() }));
+        }
+        let span = (alert.from, Timestamp(alert.to.0.saturating_add(SHOWN_AFTER_MS)));
+        let found = self.app.reports.redemptions_until(&scope, &alert_view.code, span, ROWS).await;
+        let found = found.map_err(report_failed("read the redemptions"))?;
+        Ok(Some(AlertDetail { alert: alert_view, rows: found.rows, cursor: found.cursor }))
+    }
+
+    async fn label_alert(&self, place: &Place, id: &str, label: AlertLabel) -> Result<(), BackendError> {
+        let (scope, session) = (self.scope(place).await?, self.open(&place.session).await?);
+        let number = number_of(id).ok_or(BackendError::NotFound)?;
+        if !self.raised(&scope).await?.iter().any(|alert| alert.id == number) {
+            return Err(BackendError::NotFound);
+        }
+        let said =
+            self.app.control.label_alert(&scope, number, stored(label), &session.actor(), (self.app.clock)()).await;
+        said.map_err(store_failed("note what was said"))
+    }
+
+    async fn announce_campaign(&self, place: &Place, form: CampaignForm) -> Result<(), FormError> {
+        let (scope, session) = (self.scope(place).await?, self.open(&place.session).await?);
+        let input = DecisionInput::Campaign(CampaignInput {
+            code: form.code,
+            from: Moment(form.from),
+            to: Moment(form.to),
+            expected_percent: form.expected_percent,
+        });
+        let now = (self.app.clock)();
+        match self.app.control.decide(scope.vendor(), vec![input], &session.actor(), now).await {
+            Ok(_) => Ok(()),
+            Err(ControlError::Invalid { field, message }) => {
+                let field = field.rsplit('.').next().unwrap_or_default().to_owned();
+                Err(FormError::Fields(vec![FieldError { field, message: as_sentence(&message) }]))
+            }
+            Err(error) => Err(FormError::Backend(store_failed("announce the campaign")(error))),
+        }
+    }
+}
+
+/// As it stands beside a field: with a capital letter and a full stop.
+fn as_sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}

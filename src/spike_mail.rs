@@ -139,7 +139,7 @@ mod tests {
         }
 
         async fn owner(&self, email: &str) {
-            let (said, heard) = std::sync::mpsc::channel();
+            let (said, heard) = std::sync::mpsc::sync_channel(1);
             let mail: SignInMail = Box::new(move |secrets, cause| {
                 said.send(secrets.link.expose().to_owned()).unwrap();
                 let (kind, recipient, content) = ("test", "x@example.com".to_owned(), SecretText::new("x"));

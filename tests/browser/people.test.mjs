@@ -29,9 +29,9 @@ after(async () => {
   await product?.end()
 })
 
-/** Accessible, and nothing wider than the window, at two widths. SHOTS=folder keeps pictures, also in the dark. */
+/** Accessible, and nothing wider than the window, at three widths. SHOTS=folder keeps pictures, also in the dark. */
 async function look(name) {
-  for (const width of [1440, 390]) {
+  for (const width of [1440, 768, 390]) {
     await page.setViewportSize({ width, height: 900 })
     const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
     assert.ok(tooWide <= 0, `${name} is ${tooWide} px wider than ${width} px`)

@@ -1,9 +1,7 @@
 //! What surrounds every page: rail, top bar, marks and banner.
 
-use crate::App;
 use crate::assets;
 use crate::backend::VendorView;
-use crate::error::PageError;
 use crate::links::Link;
 use crate::range::{Preset, RangeChoice, bucket_name};
 use crate::session::{Here, Visitor};
@@ -152,7 +150,7 @@ impl Layout {
             title: title.into(),
             vendors: vendors.collect(),
             sections: sections.collect(),
-            open_alerts: 0,
+            open_alerts: here.open_alerts,
             modes: mode_links(here, |other| page_of(section, other)),
             mode: mode.name(),
             picker: None,
@@ -166,15 +164,6 @@ impl Layout {
             chart_script: assets::CHART_JS,
             vendor: here.vendor.clone(),
         }
-    }
-
-    /// With the number of open alerts in the rail.
-    ///
-    /// # Errors
-    /// When they cannot be counted.
-    pub async fn with_open_alerts(mut self, app: &App, here: &Here) -> Result<Layout, PageError> {
-        self.open_alerts = app.backend.open_alerts(&here.place).await?;
-        Ok(self)
     }
 
     /// With a range picker.

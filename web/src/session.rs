@@ -30,6 +30,8 @@ pub struct Here {
     pub vendor: VendorView,
     /// Modes that have data; empty where only a body is wanted.
     pub modes: Vec<Mode>,
+    /// Alerts that nobody has looked at; 0 where only a body is wanted.
+    pub open_alerts: usize,
 }
 
 impl FromRequestParts<App> for Visitor {
@@ -56,7 +58,9 @@ impl Visitor {
             None if modes.contains(&Mode::Test) && !modes.contains(&Mode::Live) => Mode::Test,
             None => Mode::Live,
         };
-        Ok(self.here(vendor, mode, modes))
+        let here = self.here(vendor, mode, modes);
+        let open_alerts = app.backend.open_alerts(&here.place).await?;
+        Ok(Here { open_alerts, ..here })
     }
 
     /// The same where nothing around the page is shown: saves asking for the modes when one was given.
@@ -87,7 +91,7 @@ impl Visitor {
 
     fn here(&self, vendor: VendorView, mode: Mode, modes: Vec<Mode>) -> Here {
         let place = Place { session: self.cookie.clone(), vendor: vendor.slug.clone(), mode };
-        Here { place, vendor, modes }
+        Here { place, vendor, modes, open_alerts: 0 }
     }
 
     /// Whether a form carries this session's token.

@@ -2,7 +2,7 @@
 
 use super::campaign_form::{CampaignFields, TypedCampaign};
 use super::rows::PurchaseRow;
-use super::{Asked, given};
+use super::{Asked, Filled, given};
 use crate::App;
 use crate::alerts::{AlertLabel, AlertList, AlertView, CampaignView};
 use crate::backend::{FieldError, FormError, Place};
@@ -14,8 +14,7 @@ use crate::session::{Here, Visitor};
 use crate::times;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{DefaultBodyLimit, Form, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -85,17 +84,12 @@ struct LabelForm {
     label: String,
 }
 
-fn unreadable(_: FormRejection) -> PageError {
-    PageError::BadQuery { field: "form", message: "It could not be read; load the page and try again.".into() }
-}
-
 async fn label(
     State(app): State<App>,
     visitor: Visitor,
     Path((vendor, id)): Path<(String, String)>,
-    form: Result<Form<LabelForm>, FormRejection>,
+    Filled(form): Filled<LabelForm>,
 ) -> Result<Response, PageError> {
-    let Form(form) = form.map_err(unreadable)?;
     visitor.check_form(&form.csrf)?;
     let here = visitor.locate_body(&app, &vendor, Some("live")).await?;
     let label = AlertLabel::named(&form.label).ok_or_else(|| PageError::BadQuery {
@@ -110,9 +104,8 @@ async fn announce(
     State(app): State<App>,
     visitor: Visitor,
     Path(vendor): Path<String>,
-    form: Result<Form<TypedCampaign>, FormRejection>,
+    Filled(typed): Filled<TypedCampaign>,
 ) -> Result<Response, PageError> {
-    let Form(typed) = form.map_err(unreadable)?;
     visitor.check_form(&typed.csrf)?;
     let here = visitor.locate(&app, &vendor, Some("live")).await?;
     let errors = match typed.checked(&here.vendor.time_zone) {
@@ -170,10 +163,7 @@ impl View<'_> {
         }
         let path: Vec<&str> = [self.here.vendor.slug.as_str(), "alerts"].iter().chain(below).copied().collect();
         let url = Link::to(&path).with("mode", self.here.place.mode.name()).with("fragment", "1").build();
-        let mut layout = Layout::new(title, Section::Alerts, self.visitor, self.here);
-        if !only_body {
-            layout = layout.with_open_alerts(self.app, self.here).await?;
-        }
+        let layout = Layout::new(title, Section::Alerts, self.visitor, self.here);
         let cache = if status == StatusCode::OK { CachePolicy::AskFirst } else { CachePolicy::Never };
         let refresh = Refresh { url, etag, watermark: 0, as_of: String::new(), polls: true };
         PageAnswer { layout: &layout, fixed, body, refresh, only_body, status, cache }.respond()

@@ -46,7 +46,7 @@ async fn show(
     let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
     let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
     let form = view.form(&TypedForm::default(), &[], given(&filters.connected).and_then(Provider::from_name));
-    let layout = view.layout().with_open_alerts(&app, &here).await?;
+    let layout = view.layout();
     let mut answer = view.answer(&layout, form, StatusCode::OK, CachePolicy::AskFirst)?;
     answer.only_body = filters.fragment.is_some();
     // Deliveries that change no figure still change this page, so its tag is that of its content.
@@ -79,7 +79,7 @@ async fn connect(
     let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
     let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
     let form = view.form(&typed, &errors, None);
-    let layout = view.layout().with_open_alerts(&app, &here).await?;
+    let layout = view.layout();
     view.answer(&layout, form, StatusCode::UNPROCESSABLE_ENTITY, CachePolicy::Never)?.respond()
 }
 

@@ -61,9 +61,6 @@ async fn show(
     let as_of = times::clock(dashboard.watermark.as_of, &here.vendor.time_zone);
     let mut layout =
         Layout::new(Section::Dashboard.label(), Section::Dashboard, &visitor, &here).with_picker(range, bucket, today);
-    if !only_body {
-        layout = layout.with_open_alerts(&app, &here).await?;
-    }
     layout.has_chart = true;
     layout.as_of.clone_from(&as_of);
     let body = DashboardBody::new(&dashboard, &here.place, &layout.connect_href).render()?;

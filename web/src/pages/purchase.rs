@@ -49,10 +49,7 @@ async fn show(
         return Ok(render::not_modified(&etag));
     }
     let explanation = app.backend.explain(&here.place, &key).await?.ok_or(PageError::NotFound)?;
-    let mut layout = Layout::new("Purchase", Section::Redemptions, &visitor, &here);
-    if !only_body {
-        layout = layout.with_open_alerts(&app, &here).await?;
-    }
+    let layout = Layout::new("Purchase", Section::Redemptions, &visitor, &here);
     let body = PurchaseBody::new(&explanation, &here.place, &here.vendor).render()?;
     let refresh = Refresh { url, etag, watermark: 0, as_of: String::new(), polls: false };
     let answer = PageAnswer {

@@ -62,9 +62,6 @@ async fn show(
     let page = app.backend.explorer(&here.place, &filter, given(&filters.cursor), PAGE_ROWS).await?;
     let as_of = times::clock(page.watermark.as_of, &here.vendor.time_zone);
     let mut layout = Layout::new(Section::Redemptions.label(), Section::Redemptions, &visitor, &here);
-    if !only_body {
-        layout = layout.with_open_alerts(&app, &here).await?;
-    }
     layout.as_of.clone_from(&as_of);
     // This page has a search field of its own.
     layout.search_action.clear();

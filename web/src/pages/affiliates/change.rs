@@ -1,7 +1,7 @@
 //! `/{vendor}/codes/change`: what giving a code to somebody would change, and doing exactly that.
 
-use super::super::Asked;
-use super::desk::{Desk, Problems, read_form};
+use super::super::{Asked, Filled};
+use super::desk::{Desk, Problems};
 use super::give::TypedGift;
 use crate::App;
 use crate::error::PageError;
@@ -13,8 +13,7 @@ use api::ledger::{Difference, MOST_PURCHASES, Preview, Previewed};
 use api::people::GivenCode;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -83,9 +82,9 @@ async fn apply(
     State(app): State<App>,
     visitor: Visitor,
     Path(vendor): Path<String>,
-    form: Result<Form<TypedGift>, FormRejection>,
+    Filled(typed): Filled<TypedGift>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedGift| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, super::super::given(&typed.mode)).await?;
     let problems = match typed.checked(&desk) {
         Err(problems) => problems,

@@ -1,7 +1,7 @@
 //! `/{vendor}/codes/{code}`: whose a code was and is, moving it, and a rule of its own.
 
-use super::super::{Asked, given};
-use super::desk::{Around, Desk, Problems, done_words, read_form};
+use super::super::{Asked, Filled, given};
+use super::desk::{Around, Desk, Problems, done_words};
 use super::field::{Entry, Field};
 use super::give::TypedGift;
 use super::one::{CodeRow, RuleRow, code_row, from_field, rule_rows};
@@ -13,8 +13,7 @@ use crate::session::Visitor;
 use api::people::words;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -53,9 +52,9 @@ async fn give(
     visitor: Visitor,
     Path((vendor, code)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedGift>, FormRejection>,
+    Filled(typed): Filled<TypedGift>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedGift| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let typed = TypedGift { code: known(&desk, CodeId(code))?.text.clone(), ..typed };
     let problems = match super::change::give(&desk, &named(&desk, CodeId(code), &typed)).await? {
@@ -70,9 +69,9 @@ async fn set_rule(
     visitor: Visitor,
     Path((vendor, code)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedRule>, FormRejection>,
+    Filled(typed): Filled<TypedRule>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedRule| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let text = known(&desk, CodeId(code))?.text.clone();
     let problems = match typed.checked(ScopeInput::Code(text), &desk) {

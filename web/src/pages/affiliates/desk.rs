@@ -10,8 +10,6 @@ use crate::session::{Here, Visitor};
 use crate::times;
 use api::ledger::Previewed;
 use api::people::Roster;
-use axum::extract::Form;
-use axum::extract::rejection::FormRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::ids::Timestamp;
@@ -183,20 +181,6 @@ impl Problems {
         };
         Problems(errors.into_iter().map(one).collect())
     }
-}
-
-/// The posted form, with the session's token.
-pub(crate) fn read_form<T>(
-    visitor: &Visitor,
-    form: Result<Form<T>, FormRejection>,
-    csrf: impl Fn(&T) -> &str,
-) -> Result<T, PageError> {
-    let Form(typed) = form.map_err(|_| PageError::BadQuery {
-        field: "form",
-        message: "It could not be read; load the page and try again.".into(),
-    })?;
-    visitor.check_form(csrf(&typed))?;
-    Ok(typed)
 }
 
 /// What a page says about what was just done.

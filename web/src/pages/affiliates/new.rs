@@ -1,7 +1,7 @@
 //! `/{vendor}/affiliates/new`: somebody new.
 
-use super::super::{Asked, given};
-use super::desk::{Around, Desk, Problems, read_form};
+use super::super::{Asked, Filled, given};
+use super::desk::{Around, Desk, Problems};
 use super::field::Field;
 use crate::App;
 use crate::error::PageError;
@@ -10,8 +10,7 @@ use crate::session::Visitor;
 use api::people::{RESERVED, new_handle};
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -50,9 +49,9 @@ async fn add(
     visitor: Visitor,
     Path(vendor): Path<String>,
     Asked(around): Asked<Around>,
-    form: Result<Form<Typed>, FormRejection>,
+    Filled(typed): Filled<Typed>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &Typed| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let problems = match checked(&typed, &desk) {
         Err(problems) => problems,

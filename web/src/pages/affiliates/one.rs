@@ -1,7 +1,7 @@
 //! `/{vendor}/affiliates/{affiliate}`: one affiliate, their codes and what they earn.
 
-use super::super::{Asked, given, provider_name};
-use super::desk::{Around, Desk, Problems, done_words, read_form};
+use super::super::{Asked, Filled, given, provider_name};
+use super::desk::{Around, Desk, Problems, done_words};
 use super::field::Field;
 use super::give::TypedGift;
 use super::new::email_holder;
@@ -13,8 +13,7 @@ use crate::session::Visitor;
 use api::people::{Holding, words};
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -78,9 +77,9 @@ async fn save(
     visitor: Visitor,
     Path((vendor, key)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedDetails>, FormRejection>,
+    Filled(typed): Filled<TypedDetails>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedDetails| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     known(&desk, &key)?;
     let mut problems = Problems::default();
@@ -110,9 +109,9 @@ async fn suspend(
     visitor: Visitor,
     Path((vendor, key)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedSuspension>, FormRejection>,
+    Filled(typed): Filled<TypedSuspension>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedSuspension| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     known(&desk, &key)?;
     let suspended = typed.suspended == "yes";
@@ -130,9 +129,9 @@ async fn add_code(
     visitor: Visitor,
     Path((vendor, key)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedGift>, FormRejection>,
+    Filled(typed): Filled<TypedGift>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedGift| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     known(&desk, &key)?;
     let typed = TypedGift { affiliate: key.clone(), ..typed };
@@ -148,9 +147,9 @@ async fn set_rule(
     visitor: Visitor,
     Path((vendor, key)): Names,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedRule>, FormRejection>,
+    Filled(typed): Filled<TypedRule>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedRule| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     known(&desk, &key)?;
     let problems = match typed.checked(ScopeInput::Affiliate(key.clone()), &desk) {
@@ -308,23 +307,8 @@ impl AffiliateBody {
             gift_error: gift_wrong.beside(&["code", "from", "promotion_code_id", "coupon_id"]),
             gift_code: Field::new("code", "code", "Code", &gift.code, gift_wrong.of("code")).placeholder("ANNA20"),
             gift_from: from_field(desk, &gift.from, gift_wrong.of("from")),
-            gift_promotion: Field::new(
-                "promotion",
-                "promotion_code_id",
-                "Stripe promotion code id",
-                &gift.promotion_code_id,
-                gift_wrong.of("promotion_code_id"),
-            )
-            .placeholder("promo_…")
-            .optional(),
-            gift_coupon: Field::new(
-                "coupon",
-                "coupon_id",
-                "Coupon or discount id",
-                &gift.coupon_id,
-                gift_wrong.of("coupon_id"),
-            )
-            .optional(),
+            gift_promotion: promotion_field(&gift.promotion_code_id, gift_wrong.of("promotion_code_id")),
+            gift_coupon: coupon_field(&gift.coupon_id, gift_wrong.of("coupon_id")),
             has_gift_ids: !gift.promotion_code_id.is_empty() || !gift.coupon_id.is_empty(),
             rule: words::rule(&holds),
             rule_note: if has_own { "A rule of their own." } else { "The default for everybody." },
@@ -342,6 +326,15 @@ impl AffiliateBody {
             invitation_error: forms.invitation.unwrap_or_default().beside(&[]),
         })
     }
+}
+
+fn promotion_field(typed: &str, error: String) -> Field {
+    let field = Field::new("promotion", "promotion_code_id", "Stripe promotion code id", typed, error);
+    field.placeholder("promo_…").optional()
+}
+
+fn coupon_field(typed: &str, error: String) -> Field {
+    Field::new("coupon", "coupon_id", "Coupon or discount id", typed, error).optional()
 }
 
 /// From when a code is somebody's.

@@ -1,7 +1,7 @@
 //! `/{vendor}/rules`: the default for everybody, the hold period, and every rule there is.
 
-use super::super::{Asked, given};
-use super::desk::{Around, Desk, Problems, done_words, read_form};
+use super::super::{Asked, Filled, given};
+use super::desk::{Around, Desk, Problems, done_words};
 use super::field::Field;
 use super::one::{RuleRow, rule_rows};
 use super::rule_form::{RuleForm, TypedRule};
@@ -12,8 +12,7 @@ use crate::session::Visitor;
 use api::people::words;
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -58,9 +57,9 @@ async fn set_default(
     visitor: Visitor,
     Path(vendor): Path<String>,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedRule>, FormRejection>,
+    Filled(typed): Filled<TypedRule>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedRule| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let problems = match typed.checked(ScopeInput::Vendor, &desk) {
         Err(problems) => problems,
@@ -77,9 +76,9 @@ async fn set_hold(
     visitor: Visitor,
     Path(vendor): Path<String>,
     Asked(around): Asked<Around>,
-    form: Result<Form<TypedHold>, FormRejection>,
+    Filled(typed): Filled<TypedHold>,
 ) -> Result<Response, PageError> {
-    let typed = read_form(&visitor, form, |typed: &TypedHold| &typed.csrf)?;
+    visitor.check_form(&typed.csrf)?;
     let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
     let mut problems = Problems::default();
     match typed.hold_days.trim().parse() {

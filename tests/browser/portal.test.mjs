@@ -102,8 +102,9 @@ step('they see their own sale, what it earns and their code, and nothing of othe
     assert.ok(hidden && !page.includes(hidden), hidden)
   }
   await look(anna, 'portal')
-  const chart = await anna.locator('#chart canvas').boundingBox()
-  assert.ok(chart.width > 400, `the chart is ${chart.width} px wide`)
+  // It is drawn again when the window changes.
+  const width = async () => (await anna.locator('#chart canvas').boundingBox())?.width ?? 0
+  await until(width, (pixels) => pixels > 400, 'the width of the chart')
 })
 
 step('a new sale of theirs appears on the open page, and nobody else\'s', async () => {

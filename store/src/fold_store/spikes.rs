@@ -1,8 +1,11 @@
 //! What the spike detector keeps, and what it raised: a part of the fold store.
 //!
-//! Codes, vendors and alerts are written in the transaction of the fold ([`Commit::spikes`](super::Commit::spikes)), so a redemption is counted
-//! as often as its record is folded: once. What the passing of time brings to light ([`FoldStore`](super::FoldStore) has no clock) is
+//! Codes, vendors and alerts are written in the transaction of the fold ([`Commit::spikes`]), so a redemption is counted
+//! as often as its record is folded: once. What the passing of time brings to light ([`FoldStore`] has no clock) is
 //! noted between two commits by [`SpikeRows::spikes_looked`], and only for a code that nobody touched meanwhile.
+//!
+//! [`Commit::spikes`]: super::Commit::spikes
+//! [`FoldStore`]: super::FoldStore
 //!
 //! Folding again from nothing begins the detector anew: it meets the same redemptions in the same order, and raises the
 //! same alerts under the same ids, which are too old to be mailed. What people said about an alert is in the control

@@ -56,8 +56,13 @@ impl SpikeMail {
         let untold = tokio::task::spawn_blocking(move || fold.untold_alerts(&all_partitions(), AT_ONCE)).await??;
         let mut told = Vec::with_capacity(untold.len());
         for (vendor, alert) in &untold {
-            if alert.is_fresh((self.clock)()) {
-                self.mail(*vendor, alert).await?;
+            if alert.is_fresh((self.clock)())
+                && let Err(error) = self.mail(*vendor, alert).await
+            {
+                // It is tried again while it is fresh; the others do not wait for it.
+                let id = format!("{:016x}", alert.id);
+                tracing::warn!(alert = id, error = %error, "an alert cannot be mailed yet: {error:#}");
+                continue;
             }
             told.push((*vendor, alert.id));
         }

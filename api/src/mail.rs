@@ -4,7 +4,10 @@ use domain::ids::{Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use store::control::{ClaimedMail, ControlError, ControlStore, MailAddress, MailEnd, MailId, NewMail, SIGN_IN_KIND};
+use store::control::{
+    ClaimedMail, ControlError, ControlStore, INVITE_KIND, MailAddress, MailEnd, MailId, NewMail, PORTAL_LINK_KIND,
+    SIGN_IN_KIND,
+};
 pub use store::mail::Letter;
 use store::mail::{MailError, MailTransport, Sender, compose};
 use store::secrets::SecretText;
@@ -97,8 +100,8 @@ impl Mail {
     pub fn kind(&self) -> &'static str {
         match self {
             Mail::SignIn(_) => SIGN_IN_KIND,
-            Mail::Invite(_) => "invite",
-            Mail::PortalLink(_) => "portal_link",
+            Mail::Invite(_) => INVITE_KIND,
+            Mail::PortalLink(_) => PORTAL_LINK_KIND,
             Mail::Spike(_) => "spike",
         }
     }

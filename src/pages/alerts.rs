@@ -1,6 +1,7 @@
 //! Alerts of the spike detector over the real services.
 
 use super::{Pages, failed, report_failed};
+use crate::in_log::wait_until_in_log;
 use async_trait::async_trait;
 use domain::ids::{CodeId, Mode, Timestamp};
 use domain::spikes::Alert;
@@ -183,7 +184,11 @@ impl Alerts for Pages {
         });
         let now = (self.app.clock)();
         match self.app.control.decide(scope.vendor(), vec![input], &session.actor(), now).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                // What is redeemed after the page says so comes after the announcement.
+                let known = wait_until_in_log(self.app.control.as_ref(), scope.vendor()).await;
+                known.map(drop).map_err(|error| FormError::Backend(store_failed("announce the campaign")(error)))
+            }
             Err(ControlError::Invalid { field, message }) => {
                 let field = field.rsplit('.').next().unwrap_or_default().to_owned();
                 Err(FormError::Fields(vec![FieldError { field, message: as_sentence(&message) }]))

@@ -44,6 +44,11 @@ impl Pages {
         })
     }
 
+    async fn codes_of(&self, session: &PortalSession) -> Result<Vec<String>, BackendError> {
+        let codes = self.app.control.portal_codes(session, (self.app.clock)()).await;
+        codes.map_err(store_failed("read the codes"))
+    }
+
     async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
         let session = self.app.control.portal_session(&cookie.0, (self.app.clock)()).await;
         session.map_err(store_failed("read the session"))?.ok_or(BackendError::NotFound)
@@ -120,18 +125,21 @@ impl Portals for Pages {
         let (from, to) = query.range.resolve(today(&time_zone, (self.app.clock)()));
         let range = DateRange { from, to, time_zone };
         let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
-        let codes = self.app.control.codes(&scope).await.map_err(store_failed("read the codes"))?;
+        let codes = self.codes_of(&session).await?;
         let report = self.app.reports.portal(&scope, &range, query.bucket, policy.hold_days).await;
         Ok(PortalFigures {
             report: report.map_err(report_failed("read your figures"))?,
-            codes: codes.into_iter().map(|code| code.text).collect(),
+            codes,
             hold_days: policy.hold_days,
         })
     }
 
     async fn portal_etag(&self, cookie: &SessionCookie) -> Result<String, BackendError> {
-        let scope = self.guest(cookie).await?.scope(Mode::Live);
-        Ok(self.etag_of(&scope))
+        let session = self.guest(cookie).await?;
+        let scope = session.scope(Mode::Live);
+        let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
+        let codes = self.codes_of(&session).await?;
+        Ok(format!("{} {scope:?} {} {codes:?}", self.etag_of(&scope), policy.hold_days))
     }
 
     async fn portal_live(&self, cookie: &SessionCookie) -> Result<BoxStream<'static, LiveSignal>, BackendError> {

@@ -120,8 +120,8 @@ step('a new sale of theirs appears on the open page, and nobody else\'s', async 
 step('every range has an address, and one without a sale says so', async () => {
   await anna.goto(product.at('/portal?from=2020-01-01&to=2020-01-31'))
   assert.match(await words(anna.locator('.range-line')), /1 Jan – 31 Jan 2020/)
+  await until(() => balance('earned'), (amount) => amount === 784 + 464, 'the balance, which is of all time')
   assert.equal(await anna.locator('#feed li').count(), 0)
-  assert.equal(await balance('earned'), 784 + 464, 'balances are of all time')
   await anna.getByRole('link', { name: '7 days' }).click()
   await anna.waitForURL(/range=7d/)
   await until(() => anna.locator('#feed li').count(), (count) => count === 2, 'the lines')

@@ -30,7 +30,7 @@ pub struct Here {
     pub vendor: VendorView,
     /// Modes that have data; empty where only a body is wanted.
     pub modes: Vec<Mode>,
-    /// Alerts that nobody has looked at; 0 where only a body is wanted.
+    /// Alerts of which nobody said what they were; 0 where only a body is wanted.
     pub open_alerts: usize,
 }
 
@@ -59,7 +59,11 @@ impl Visitor {
             None => Mode::Live,
         };
         let here = self.here(vendor, mode, modes);
-        let open_alerts = app.backend.open_alerts(&here.place).await?;
+        // A number in the rail is no reason to show no page.
+        let open_alerts = app.backend.open_alerts(&here.place).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "open alerts cannot be counted: {error}");
+            0
+        });
         Ok(Here { open_alerts, ..here })
     }
 

@@ -62,6 +62,12 @@ fn each_provider_may_know_another_owner() {
     assert_eq!(seen, [(None, Some(AffiliateId(2))), (Some(Provider::Stripe), Some(AffiliateId(1)))]);
     let one = roster(vec![MapCode { provider: Some(Provider::Stripe), ..map(7, "ANNA", 1, None) }], Vec::new());
     assert_eq!(one.holdings().len(), 1);
+    let stripe = |affiliate, from| MapCode { provider: Some(Provider::Stripe), ..map(7, "ANNA", affiliate, from) };
+    let given = roster(vec![stripe(1, None), map(7, "ANNA", 2, Some(100)), stripe(2, Some(100))], Vec::new());
+    let mut seen: Vec<_> = given.holdings().iter().map(|holding| (holding.provider, holding.affiliate)).collect();
+    seen.sort();
+    let expected = [(None, Some(AffiliateId(2))), (Some(Provider::Stripe), Some(AffiliateId(1)))];
+    assert_eq!(seen, expected, "theirs everywhere, not at one provider only");
 }
 
 #[test]

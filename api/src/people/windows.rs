@@ -42,8 +42,8 @@ pub(super) fn holdings(mappings: &[MapCode]) -> Vec<Holding> {
 fn of_code(mappings: &[&MapCode]) -> Vec<Holding> {
     let lanes: BTreeSet<Option<Provider>> = mappings.iter().map(|map| map.provider).collect();
     let mut found: Vec<Holding> = Vec::new();
-    // Lanes of a provider come last in their order; what they say anyway is not said twice.
-    for lane in lanes.into_iter().rev() {
+    // Everywhere comes first in their order; what a provider's lane says like it is not said twice.
+    for lane in lanes {
         let counting: Vec<&MapCode> =
             mappings.iter().copied().filter(|map| map.provider.is_none() || map.provider == lane).collect();
         for holding in of_lane(&counting, lane) {

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub const EVERY: Duration = Duration::from_secs(5);
 /// How many codes one transaction takes.
 const AT_ONCE: usize = 500;
+/// Looks at so many at most in one round of a partition.
+const MOST_ROUNDS: usize = 20;
 
 /// Looks at codes that are due.
 pub struct SpikeTimer {
@@ -63,15 +65,17 @@ impl SpikeTimer {
     /// When the store fails; what was looked at until then is noted.
     pub fn round(&self, partition: u16) -> Result<(), FoldStoreError> {
         let now = (self.clock)();
-        loop {
+        // What is left over is due again at the next round: other partitions, and a stop, do not wait for it.
+        for _ in 0..MOST_ROUNDS {
             let due = self.store.spikes_due(partition, now, AT_ONCE)?;
             let looks = self.look(&due, now)?;
             let raised = if looks.is_empty() { Vec::new() } else { self.store.spikes_looked(partition, &looks)? };
             self.tell(partition, &raised)?;
             if due.len() < AT_ONCE {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     fn look(&self, due: &[SpikeCode], now: Timestamp) -> Result<Vec<SpikeLook>, FoldStoreError> {

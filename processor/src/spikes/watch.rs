@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::fold_store::{FoldStore, FoldStoreError, SpikeChanges, SpikeCode};
 
+/// Times of providers that are counted with: up to the year 2100.
+const LATEST_MS: i64 = 4_102_444_800_000;
 /// How many of each one generation keeps in memory; there are two. A code takes up to 1 KiB, a vendor 4 KiB.
 const CODES: usize = 20_000;
 const VENDORS: usize = 1_000;
@@ -101,7 +103,8 @@ impl<'a> SpikeWatch<'a> {
                 code: one.code,
                 redemption: Redemption {
                     position: position_of(place.offset, one.ord),
-                    at: one.at,
+                    // Providers' times are what a sender says.
+                    at: Timestamp(one.at.0.clamp(0, LATEST_MS)),
                     arrived_at: place.at,
                     customer,
                 },
@@ -116,7 +119,21 @@ impl<'a> SpikeWatch<'a> {
     }
 
     /// Judges what was seen since [`SpikeWatch::begin`]. Returns what is to be committed with the batch.
+    ///
+    /// The ledger does not wait for alarms: where the detector panics, the batch is committed without what it saw.
     pub(crate) fn judge(&mut self) -> Result<SpikeChanges, FoldStoreError> {
+        let forgotten = self.forgotten.clone();
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.judge_seen())) {
+            Ok(changes) => changes,
+            Err(_) => {
+                tracing::error!("the spike detector panicked; these redemptions are counted in the ledger, not by it");
+                self.forget();
+                Ok(SpikeChanges { forgotten, ..SpikeChanges::default() })
+            }
+        }
+    }
+
+    fn judge_seen(&mut self) -> Result<SpikeChanges, FoldStoreError> {
         let mut changes = SpikeChanges { forgotten: std::mem::take(&mut self.forgotten), ..Default::default() };
         let mut seen = std::mem::take(&mut self.seen);
         seen.retain(|one| !changes.forgotten.contains(&one.vendor));

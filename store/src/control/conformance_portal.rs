@@ -129,6 +129,9 @@ async fn what_went_to_a_wrong_address_opens_nothing_once_it_is_corrected() {
         assert!(store.portal_session(session.cookie().expose(), NOW).await.unwrap().is_none());
         assert_eq!(store.portal_guest(&unopened, NOW).await.unwrap(), None);
         assert!(store.open_portal(&unopened, NOW).await.unwrap().is_none());
+        affiliate(&*store, acme, json!({"key": "aff_maya", "email": "maya@example.com"})).await;
+        assert!(store.portal_session(session.cookie().expose(), NOW).await.unwrap().is_none(), "nor does it come back");
+        assert_eq!(store.portal_guest(&unopened, NOW).await.unwrap(), None);
     })
     .await;
 }
@@ -150,9 +153,15 @@ async fn who_cannot_be_invited_is_said() {
         }
         assert_eq!(field(invite("aff_maya", later(DAY - 1)).await), "affiliate");
         invite("aff_maya", later(DAY)).await.unwrap();
+        // What somebody asks for does not count against what the vendor sends.
+        for _ in 0..5 {
+            let asked = store.ask_portal_link(&address("maya@example.com"), mailed.writer(), later(DAY)).await;
+            assert_eq!(asked.unwrap(), 1);
+        }
+        invite("aff_maya", later(DAY)).await.unwrap();
         affiliate(&*store, acme, json!({"key": "aff_maya", "suspended": true})).await;
         assert_eq!(field(invite("aff_maya", later(3 * DAY)).await), "affiliate");
-        assert_eq!(mailed.count(), 6);
+        assert_eq!(mailed.count(), 12);
     })
     .await;
 }
@@ -178,6 +187,52 @@ async fn an_address_gets_a_link_for_each_programme_and_not_too_many() {
         }
         assert_eq!(mailed.count(), 10, "five each");
         assert_eq!(ask("maya@example.com", later(15 * MINUTE)).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_vendor_with_many_of_an_address_leaves_room_for_the_others() {
+    on_every_backend(async |store| {
+        let (acme, _) = with_maya(&*store).await;
+        for number in 0..12 {
+            affiliate(&*store, acme, json!({"key": format!("again_{number}"), "email": "maya@example.com"})).await;
+        }
+        let other = vendor(&*store, "other").await;
+        affiliate(&*store, other, json!({"key": "m", "name": "Maya M", "email": "maya@example.com"})).await;
+        let mailed = Mailed::default();
+        let asked = store.ask_portal_link(&address("maya@example.com"), mailed.writer(), NOW).await;
+        assert_eq!(asked.unwrap(), 2);
+        assert_eq!(mailed.0.lock().unwrap().last().unwrap().0.affiliate, "Maya M");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn codes_are_theirs_when_a_sale_of_now_would_be() {
+    on_every_backend(async |store| {
+        let (acme, _) = with_maya(&*store).await;
+        let map = async |fields: serde_json::Value| {
+            let mut fields = fields;
+            fields["decide"] = json!("map");
+            store.decide(acme, vec![serde_json::from_value(fields).unwrap()], "test", NOW).await.unwrap();
+        };
+        map(json!({"code": "KEPT", "affiliate": "aff_maya"})).await;
+        map(json!({"code": "MOVING", "affiliate": "aff_maya"})).await;
+        map(json!({"code": "MOVING", "affiliate": "aff_ben", "valid_from": "2100-01-01T00:00:00Z"})).await;
+        map(json!({"code": "GONE", "affiliate": "aff_maya"})).await;
+        map(json!({"code": "GONE", "affiliate": "aff_ben"})).await;
+        map(json!({"code": "PAST", "affiliate": "aff_ben"})).await;
+        map(json!({"code": "PAST", "affiliate": "aff_maya", "valid_to": "2001-01-01T00:00:00Z"})).await;
+        map(json!({"code": "PART", "affiliate": "aff_ben"})).await;
+        map(json!({"code": "PART", "provider": "stripe", "affiliate": "aff_maya"})).await;
+        map(json!({"referral_key": "maya", "affiliate": "aff_maya"})).await;
+        let session = portal_session_of(&*store, "acme", "aff_maya").await;
+        assert_eq!(store.portal_codes(&session, NOW).await.unwrap(), ["KEPT", "MOVING", "PART"]);
+        // Their lines may name every code that ever was theirs, and no other.
+        let named = store.codes(&session.scope(Mode::Live)).await.unwrap();
+        let named: Vec<_> = named.iter().map(|code| code.text.as_str()).collect();
+        assert_eq!(named, ["GONE", "KEPT", "MOVING", "PART", "PAST"]);
     })
     .await;
 }

@@ -14,6 +14,10 @@ use domain::ids::{Timestamp, VendorId};
 
 /// The sort of mail that signs in.
 pub const SIGN_IN_KIND: &str = "sign_in";
+/// The sort of mail that invites an affiliate.
+pub const INVITE_KIND: &str = "invite";
+/// The sort of mail with a link that an affiliate asked for.
+pub const PORTAL_LINK_KIND: &str = "portal_link";
 /// How long a worker may take over a mail that it has claimed.
 pub const CLAIM_MS: i64 = 2 * 60 * 1000;
 /// Most mails of one claim.

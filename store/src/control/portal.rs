@@ -8,18 +8,23 @@ use super::access::{SESSION_LIFE_MS, hash, random_text};
 use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::mails::{self, MailId, NewMail};
+use super::resolve::read_json;
 use super::sealer::Sealer;
 use super::{ControlError, ControlResult, MailAddress, SIGN_IN_LIFE_MS};
 use crate::scope::TenantScope;
 use crate::secrets::SecretText;
 use async_trait::async_trait;
-use domain::ids::{AffiliateId, Mode, Timestamp, VendorId};
+use domain::decision::MapCode;
+use domain::ids::{AffiliateId, Mode, Provider, Timestamp, VendorId};
+use std::collections::BTreeMap;
 
 /// How long the link of an invitation is good.
 pub const INVITE_LIFE_MS: i64 = 14 * DAY_MS;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// So many invitations an affiliate gets in a day.
 const MAX_INVITED: i64 = 5;
+/// So many invitations go out for a vendor in a day.
+const MAX_INVITED_BY_VENDOR: i64 = 2_000;
 /// So many links an affiliate may ask for in a quarter of an hour.
 const MAX_ASKED: i64 = 5;
 /// One address may be an affiliate of several vendors; so many get a mail at once.
@@ -88,6 +93,11 @@ impl PortalSession {
         &self.place
     }
 
+    /// Whose it is, as numbers.
+    pub(super) fn numbers(&self) -> (VendorId, AffiliateId) {
+        (self.vendor, self.affiliate)
+    }
+
     /// What they see: this affiliate's rows, and nothing else of the vendor.
     pub fn scope(&self, mode: Mode) -> TenantScope {
         TenantScope::of_affiliate(self.vendor, mode, self.affiliate)
@@ -119,8 +129,33 @@ pub trait Portal: Send + Sync {
     async fn open_portal(&self, link: &str, now: Timestamp) -> ControlResult<Option<PortalSession>>;
     /// The session of a cookie. It ends 30 days after it was last used.
     async fn portal_session(&self, cookie: &str, now: Timestamp) -> ControlResult<Option<PortalSession>>;
+    /// The session's codes as people write them: those that sales of now would be credited by.
+    async fn portal_codes(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Vec<String>>;
     /// Ends a session.
     async fn close_portal(&self, session: &PortalSession) -> ControlResult<()>;
+}
+
+/// Why a link was mailed.
+#[derive(Clone, Copy)]
+enum Kind {
+    Invite,
+    Asked,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Invite => "invite",
+            Kind::Asked => "asked",
+        }
+    }
+
+    fn life_ms(self) -> i64 {
+        match self {
+            Kind::Invite => INVITE_LIFE_MS,
+            Kind::Asked => SIGN_IN_LIFE_MS,
+        }
+    }
 }
 
 struct Found {
@@ -154,11 +189,13 @@ pub(super) fn invite(
     }
     let guest = PortalGuest { vendor: row.get(4)?, affiliate: row.get(1)?, email: MailAddress::stored(email)? };
     let found = Found { vendor, affiliate: AffiliateId(row.get(0)?), guest };
-    if mailed_since(database, &found, now.0 - DAY_MS)? >= MAX_INVITED {
-        let message = format!("{MAX_INVITED} mails went to this affiliate within a day; try again tomorrow.");
+    let (to_them, of_all) = invited_since(database, &found, now.0 - DAY_MS)?;
+    if to_them >= MAX_INVITED || of_all >= MAX_INVITED_BY_VENDOR {
+        let who = if to_them >= MAX_INVITED { "this affiliate was" } else { "your affiliates were" };
+        let message = format!("In the last 24 hours {who} invited {} times; try again tomorrow.", to_them.max(of_all));
         return Err(ControlError::invalid("affiliate", message));
     }
-    mail_link(database, sealer, &found, mail, now, INVITE_LIFE_MS)?;
+    mail_link(database, sealer, &found, mail, now, Kind::Invite)?;
     let detail = serde_json::json!({ "affiliate": found.affiliate.0 }).to_string();
     audit(database, vendor, actor, "invite", &detail, now)?;
     Ok(found.guest.email)
@@ -175,15 +212,17 @@ pub(super) fn ask(
     let rows = database.query(
         "select affiliates.vendor, affiliates.id, affiliates.name, vendors.name
          from affiliates join vendors on vendors.id = affiliates.vendor
-         where email = ?1 order by affiliates.vendor, affiliates.id limit ?2",
+         where email = ?1 and affiliates.id =
+           (select min(id) from affiliates as same where same.vendor = affiliates.vendor and same.email = ?1)
+         order by affiliates.vendor limit ?2",
         values![email.as_str(), MAX_PROGRAMMES],
     )?;
     let mut mailed = 0;
     for row in rows {
         let guest = PortalGuest { vendor: row.get(3)?, affiliate: row.get(2)?, email: email.clone() };
         let found = Found { vendor: VendorId(row.get(0)?), affiliate: AffiliateId(row.get(1)?), guest };
-        if mailed_since(database, &found, now.0 - SIGN_IN_LIFE_MS)? < MAX_ASKED {
-            mail_link(database, sealer, &found, mail, now, SIGN_IN_LIFE_MS)?;
+        if asked_since(database, &found, now.0 - SIGN_IN_LIFE_MS)? < MAX_ASKED {
+            mail_link(database, sealer, &found, mail, now, Kind::Asked)?;
             mailed += 1;
         }
     }
@@ -195,12 +234,67 @@ fn forget_old(database: &dyn Database, now: Timestamp) -> ControlResult<()> {
     Ok(())
 }
 
-fn mailed_since(database: &dyn Database, found: &Found, since: i64) -> ControlResult<i64> {
+/// Invitations of the affiliate, and of all of the vendor.
+fn invited_since(database: &dyn Database, found: &Found, since: i64) -> ControlResult<(i64, i64)> {
     let row = database.query_one(
-        "select count(*) from portal_links where vendor = ?1 and affiliate = ?2 and created_at > ?3",
-        values![found.vendor.0, found.affiliate.0, since],
+        "select coalesce(sum(case when affiliate = ?2 then 1 else 0 end), 0), count(*) from portal_links
+         where vendor = ?1 and kind = ?3 and created_at > ?4",
+        values![found.vendor.0, found.affiliate.0, Kind::Invite.name(), since],
+    )?;
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn asked_since(database: &dyn Database, found: &Found, since: i64) -> ControlResult<i64> {
+    let row = database.query_one(
+        "select count(*) from portal_links where vendor = ?1 and affiliate = ?2 and kind = ?3 and created_at > ?4",
+        values![found.vendor.0, found.affiliate.0, Kind::Asked.name(), since],
     )?;
     Ok(row.get(0)?)
+}
+
+/// An affiliate has another address: what was opened with, or mailed to, a former one is worth nothing.
+pub(super) fn end_other_addresses(
+    database: &dyn Database,
+    vendor: VendorId,
+    affiliate: AffiliateId,
+    email: Option<&str>,
+) -> ControlResult<()> {
+    for table in ["portal_sessions", "portal_links"] {
+        let sql = format!("delete from {table} where vendor = ?1 and affiliate = ?2 and email <> ?3");
+        database.execute(&sql, values![vendor.0, affiliate.0, email.unwrap_or_default()])?;
+    }
+    Ok(())
+}
+
+/// The codes that are an affiliate's at a time: for some provider, the last decided mapping whose window has the time
+/// names them.
+pub(super) fn codes(
+    database: &dyn Database,
+    vendor: VendorId,
+    affiliate: AffiliateId,
+    at: Timestamp,
+) -> ControlResult<Vec<String>> {
+    let rows = database.query(
+        "select codes.id, codes.text, mappings.body from mappings join codes on codes.id = mappings.code
+         where mappings.vendor = ?1 and mappings.code in
+           (select code from mappings where vendor = ?1 and affiliate = ?2 and code <> 0)
+         order by codes.text, codes.id, mappings.seq desc",
+        values![vendor.0, affiliate.0],
+    )?;
+    let mut holders: BTreeMap<(String, u64), BTreeMap<Option<Provider>, Option<AffiliateId>>> = BTreeMap::new();
+    for row in rows {
+        let map: MapCode = read_json(&row.get::<String>(2)?)?;
+        let has_begun = map.valid_from.is_none_or(|from| from <= at);
+        if has_begun && map.valid_to.is_none_or(|to| at < to) {
+            let lanes = holders.entry((row.get(1)?, row.get(0)?)).or_default();
+            // Decided later for every provider: it holds for this one too.
+            if !lanes.contains_key(&None) {
+                lanes.entry(map.provider).or_insert(map.affiliate);
+            }
+        }
+    }
+    let theirs = holders.into_iter().filter(|(_, lanes)| lanes.values().any(|holder| *holder == Some(affiliate)));
+    Ok(theirs.map(|((text, _), _)| text).collect())
 }
 
 fn mail_link(
@@ -209,14 +303,22 @@ fn mail_link(
     found: &Found,
     mail: &PortalMail,
     now: Timestamp,
-    life: i64,
+    kind: Kind,
 ) -> ControlResult<()> {
     let link = SecretText::new(random_text(sealer)?);
     let link_hash = hash(link.expose());
     database.execute(
-        "insert into portal_links (hash, vendor, affiliate, email, created_at, expires_at)
-         values (?1, ?2, ?3, ?4, ?5, ?6)",
-        values![link_hash, found.vendor.0, found.affiliate.0, found.guest.email.as_str(), now.0, now.0 + life],
+        "insert into portal_links (hash, vendor, affiliate, kind, email, created_at, expires_at)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        values![
+            link_hash,
+            found.vendor.0,
+            found.affiliate.0,
+            kind.name(),
+            found.guest.email.as_str(),
+            now.0,
+            now.0 + kind.life_ms()
+        ],
     )?;
     let cause = MailId(format!("portal_link:{}", hex::encode(link_hash)));
     mails::enqueue(database, sealer, &mail(&found.guest, found.vendor, &link, cause), now)?;

@@ -53,6 +53,12 @@ impl<B: Backend> Portal for ControlStoreOn<B> {
         Ok(session)
     }
 
+    async fn portal_codes(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Vec<String>> {
+        let (vendor, affiliate) = session.numbers();
+        let codes = move |database: &dyn Database| portal::codes(database, vendor, affiliate, now);
+        self.backend.read(Reach::Tenant(vendor), codes).await
+    }
+
     async fn close_portal(&self, session: &PortalSession) -> ControlResult<()> {
         let cookie = session.cookie().clone();
         let close = move |database: &dyn Database| portal::close(database, cookie.expose());

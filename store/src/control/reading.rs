@@ -45,7 +45,7 @@ pub(super) fn affiliates(database: &dyn Database, scope: &TenantScope) -> Contro
     Ok(rows.into_iter().map(from_row).collect::<DatabaseResult<_>>()?)
 }
 
-/// Codes by text; in an affiliate's scope only its own.
+/// Codes by text; in an affiliate's scope only those that are or once were its own.
 pub(super) fn codes(database: &dyn Database, scope: &TenantScope) -> ControlResult<Vec<CodeInfo>> {
     let from_row = |row: Row| {
         Ok(CodeInfo {
@@ -60,7 +60,8 @@ pub(super) fn codes(database: &dyn Database, scope: &TenantScope) -> ControlResu
              (select mappings.affiliate from mappings
               where mappings.vendor = codes.vendor and mappings.code = codes.id order by mappings.seq desc limit 1) as owner
            from codes where codes.vendor = ?1) as owned
-         where owner = ?2 or ?2 is null order by text, id",
+         where exists (select 1 from mappings where mappings.vendor = ?1 and mappings.code = owned.id
+           and mappings.affiliate = ?2) or ?2 is null order by text, id",
         values![scope.vendor().0, only_affiliate(scope)],
     )?;
     Ok(rows.into_iter().map(from_row).collect::<DatabaseResult<_>>()?)

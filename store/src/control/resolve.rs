@@ -4,7 +4,7 @@
 use super::database::{Database, DatabaseResult, values};
 use super::input::*;
 use super::rows::{names_of, scope_name};
-use super::{ControlError, ControlResult, MailAddress};
+use super::{ControlError, ControlResult, MailAddress, portal};
 use domain::decision::*;
 use domain::decisions::fold_code;
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Timestamp, VendorId};
@@ -81,8 +81,9 @@ impl Deciding<'_> {
                     MailAddress::parse(typed).map_err(|message| ControlError::invalid("email", message))?.to_string(),
                 ),
             };
-            self.database
-                .execute("update affiliates set email = ?2 where id = ?1", values![stored.get::<u64>(0)?, email])?;
+            let affiliate = AffiliateId(stored.get(0)?);
+            portal::end_other_addresses(self.database, self.vendor, affiliate, email.as_deref())?;
+            self.database.execute("update affiliates set email = ?2 where id = ?1", values![affiliate.0, email])?;
         }
         Ok(SetAffiliate { affiliate: AffiliateId(stored.get(0)?), key, name, suspended_at })
     }

@@ -82,10 +82,10 @@ fn make_room(database: &dyn Database, now: Timestamp) -> ControlResult<()> {
            (select ticket from sign_ins order by created_at desc, ticket limit ?1)",
         values![MAX_WAITING - 1],
     )?;
-    // The cause of such a mail never comes again, so its row need not stay.
+    // The cause of a mail with a link never comes again, so its row need not stay.
     database.execute(
-        "delete from mails where kind = ?1 and created_at <= ?2 and state in ('sent', 'failed', 'unsure')",
-        values![mails::SIGN_IN_KIND, now.0 - MAIL_ROW_LIFE_MS],
+        "delete from mails where kind in (?1, ?2, ?3) and created_at <= ?4 and state in ('sent', 'failed', 'unsure')",
+        values![mails::SIGN_IN_KIND, mails::INVITE_KIND, mails::PORTAL_LINK_KIND, now.0 - MAIL_ROW_LIFE_MS],
     )?;
     Ok(())
 }

@@ -222,7 +222,8 @@ impl SpikeRows for PostgresFoldStore {
         limit: usize,
     ) -> Result<Vec<(VendorId, Alert)>, FoldStoreError> {
         let parts: Vec<i64> = partitions.iter().map(|part| i64::from(*part)).collect();
-        let sql = "select vendor, body from spike_alerts where told = 0 and part = any($1) limit $2";
+        let sql = "select vendor, body from spike_alerts where told = 0 and part = any($1)
+                   order by crossed_at desc, id limit $2";
         self.pool.run(|connection| {
             let rows = connection.query(sql, &[&parts, &(limit.min(MOST_ALERTS) as i64)])?;
             rows.iter().map(|row| Ok((VendorId(read::<i64>(row, 0)? as u64), alert_of(row, 1)?))).collect()

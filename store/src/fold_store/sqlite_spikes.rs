@@ -183,7 +183,8 @@ impl SpikeRows for SqliteFoldStore {
             let parts = serde_json::to_string(partitions).expect("a list of numbers");
             let rows: Vec<(i64, Vec<u8>)> = connection
                 .prepare_cached(
-                    "select vendor, body from spike_alerts where told = 0 and part in (select value from json_each(?1)) limit ?2",
+                    "select vendor, body from spike_alerts where told = 0 and part in (select value from json_each(?1))
+                     order by crossed_at desc, id limit ?2",
                 )?
                 .query_map(params![parts, limit.min(MOST_ALERTS) as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;

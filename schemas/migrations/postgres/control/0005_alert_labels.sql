@@ -1,7 +1,7 @@
 -- What people said an alert of the spike detector was. The alert itself is in the fold store, under the same id also after
 -- everything was folded again.
 create table alert_labels (
-  vendor bigint not null references vendors (id),
+  vendor bigint not null references vendors (id) on delete cascade,
   alert bigint not null,
   -- 'expected', 'fraud', 'unclear'.
   label text collate "C" not null,

@@ -25,6 +25,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 pub(super) fn router() -> Router<App> {
     Router::new().route(PATH, get(show)).route("/portal/live", get(listen))
@@ -37,6 +38,8 @@ struct Filters {
     to: Option<String>,
     bucket: Option<String>,
     fragment: Option<String>,
+    /// Whose page asks for its body: somebody else may have signed in since.
+    session: Option<String>,
 }
 
 async fn show(
@@ -54,7 +57,11 @@ async fn show(
         .unwrap_or(RangeChoice::usual(guest.view.is_demo));
     let today = times::day(app.now(), &guest.view.time_zone);
     let bucket = parse_bucket(given(&filters.bucket), range, today)?;
-    let url = own_url(range, bucket);
+    let name = session_name(&guest.view.csrf.0);
+    if only_body && filters.session.as_deref() != Some(name.as_str()) {
+        return Err(PageError::NoPortalSession);
+    }
+    let url = own_url(range, bucket, &name);
     // The tag is read before the figures: what changes in between is fetched once more, never missed.
     let scope = app.backend.portal_etag(&guest.cookie).await?;
     let etag = render::etag(&[&scope, &url], app.now());
@@ -87,8 +94,14 @@ async fn listen(State(app): State<App>, guest: Guest) -> Result<Response, PageEr
 }
 
 /// Where this body alone is served, with its filters.
-fn own_url(range: RangeChoice, bucket: Option<Bucket>) -> String {
-    range.link(Link::to(&["portal"])).with_some("bucket", bucket.map(bucket_name)).with("fragment", "1").build()
+fn own_url(range: RangeChoice, bucket: Option<Bucket>, session: &str) -> String {
+    let link = range.link(Link::to(&["portal"])).with_some("bucket", bucket.map(bucket_name));
+    link.with("fragment", "1").with("session", session).build()
+}
+
+/// Names a session in the address of its body, and proves nothing.
+fn session_name(csrf: &str) -> String {
+    hex::encode(&Sha256::digest(csrf.as_bytes())[..4])
 }
 
 #[derive(Template)]

@@ -8,6 +8,7 @@ const SHORTEST_GAP_MS = 250; // at most four refetches a second; the first signa
 const POLL_MS = 10_000;
 const SILENCE_MS = 40_000; // heartbeats come every 15 s
 const HIDDEN_MS = 60_000; // a hidden page lets go of its stream
+const MOST_TRIES = 40; // ten seconds: another process may answer than the one that told, a moment behind it
 
 const page = () => document.getElementById("page");
 const streamUrl = document.body.dataset.live;
@@ -19,6 +20,8 @@ let timer = 0;
 let hiddenTimer = 0;
 let inFlight = false;
 let again = false;
+let wanted = 0;
+let tries = 0;
 
 export function startLive() {
   if (!streamUrl || !page()) return;
@@ -42,7 +45,10 @@ function connect() {
   stream.addEventListener("moved", (event) => heard(() => {
     const { next_offset: offset } = JSON.parse(event.data);
     const known = Number(page().dataset.watermark);
-    if (!known || offset > known) request();
+    if (known && offset <= known) return;
+    wanted = Math.max(wanted, offset);
+    tries = 0;
+    request();
   }));
   stream.addEventListener("error", showState);
 }
@@ -108,8 +114,16 @@ async function refetch() {
     showState(); // the network is away; the next signal or poll tries again
   } finally {
     inFlight = false;
-    if (again) request();
+    if (again || isBehind()) request();
   }
+}
+
+/** What was told of is not on the page yet. */
+function isBehind() {
+  const known = Number(page().dataset.watermark);
+  if (!known || known >= wanted) return false;
+  tries += 1;
+  return tries <= MOST_TRIES;
 }
 
 async function replace(url, text) {

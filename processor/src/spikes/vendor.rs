@@ -17,8 +17,9 @@ const YOUNG_MS: i64 = 7 * DAY_MS;
 /// Redemptions an hour and code that are assumed of a vendor that is not known yet, at least: without it the first
 /// customers of everybody who connects would be a spike.
 const LEVEL_OF_THE_YOUNG: f32 = 1.0;
-/// Older redemptions are not counted as habits: hardly anything of them would be left.
-const OLDEST_HABIT_MS: i64 = 400 * DAY_MS;
+/// Redemptions that are older when they arrive are not counted as habits: a single old one would make the time since then
+/// look quiet. A backfill brings thirty days.
+const OLDEST_HABIT_MS: i64 = 35 * DAY_MS;
 /// Habits are looked at again when there are so many times more of them, not only once a day: a history may come at once.
 const GROWN_BY: u64 = 2;
 /// And when there are at least so many.
@@ -59,8 +60,9 @@ pub(super) struct Vendor {
 
 impl Vendor {
     /// Before its first redemption.
-    pub fn new(id: VendorId, first_at: Timestamp) -> Vendor {
+    pub fn new(id: VendorId, first_at: Timestamp, arrived_at: Timestamp) -> Vendor {
         let season = Season::typical();
+        let first_at = Timestamp(first_at.0.clamp(arrived_at.0.saturating_sub(OLDEST_HABIT_MS), arrived_at.0));
         let stored = Stored {
             habits: VendorHabits::new(first_at),
             began_at: first_at,
@@ -142,7 +144,8 @@ impl Vendor {
         stored.look_at = stored.counted.saturating_mul(GROWN_BY).max(FIRST_LOOK);
         stored.active_codes = stored.seen.values().sum::<u32>().max(1);
         let mean = stored.habits.rate_per_hour(arrived_at) / f64::from(stored.active_codes);
-        let is_young = arrived_at.0.saturating_sub(stored.began_at.0) < YOUNG_MS;
+        // A few old sales are no history of a week.
+        let is_young = arrived_at.0.saturating_sub(stored.began_at.0) < YOUNG_MS || stored.counted < FIRST_LOOK;
         stored.mean_level = if is_young { (mean as f32).max(LEVEL_OF_THE_YOUNG) } else { mean as f32 };
         stored.season = stored.habits.season(&Season::typical());
         self.curve = stored.season.curve();
@@ -160,7 +163,7 @@ mod tests {
     const START: i64 = 1_790_000_000_000;
 
     fn fed(days: i64, codes: i64, a_day: i64) -> Vendor {
-        let mut vendor = Vendor::new(VendorId(1), Timestamp(START));
+        let mut vendor = Vendor::new(VendorId(1), Timestamp(START), Timestamp(START));
         let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
         for day in 0..days {
             for one in 0..a_day {
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_history_that_comes_at_once_is_learned_at_once() {
-        let mut vendor = Vendor::new(VendorId(1), Timestamp(START));
+        let mut vendor = Vendor::new(VendorId(1), Timestamp(START), Timestamp(START));
         let now = Timestamp(START);
         for day in 0..21 {
             for hour in 0..6 {
@@ -204,6 +207,19 @@ mod tests {
             }
         }
         assert!((vendor.stored.mean_level - 0.25).abs() < 0.05, "{}", vendor.stored.mean_level);
+    }
+
+    #[test]
+    fn a_few_old_sales_are_no_history() {
+        let now = Timestamp(START);
+        let mut vendor = Vendor::new(VendorId(1), Timestamp(START - 240 * DAY_MS), now);
+        for day in [240, 34, 20, 0] {
+            vendor.see(None, now.0.div_euclid(DAY_MS));
+            vendor.count(Timestamp(START - day * DAY_MS), now);
+            vendor.look_again(now);
+        }
+        assert!((vendor.stored.mean_level - LEVEL_OF_THE_YOUNG).abs() < 1e-6, "{}", vendor.stored.mean_level);
+        assert_eq!(vendor.stored.counted, 3, "what is older than a backfill is not counted");
     }
 
     #[test]

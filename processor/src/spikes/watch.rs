@@ -177,8 +177,7 @@ impl<'a> SpikeWatch<'a> {
         let Redemption { position, at, arrived_at, .. } = one.redemption;
         let today = arrived_at.0.div_euclid(DAY_MS);
         let key = (one.vendor, one.code);
-        let mut vendor =
-            self.vendors.remove(&one.vendor).unwrap_or_else(|| Vendor::new(one.vendor, at.min(arrived_at)));
+        let mut vendor = self.vendors.remove(&one.vendor).unwrap_or_else(|| Vendor::new(one.vendor, at, arrived_at));
         let before = self.codes.remove(&key);
         let seen_day = before.as_ref().map(|known| known.seen_day);
         let mut known = before.unwrap_or_else(|| Known {

@@ -7,7 +7,7 @@ use domain::ids::{CodeId, Mode, Timestamp};
 use domain::spikes::Alert;
 use std::collections::HashMap;
 use store::control::input::{CampaignInput, DecisionInput, Moment};
-use store::control::{self, ControlError, LabelledAlert, Person};
+use store::control::{ControlError, LabelledAlert, Person};
 use store::fold_store::MOST_ALERTS;
 use store::scope::TenantScope;
 use web::alerts::*;
@@ -68,22 +68,6 @@ fn number_of(name: &str) -> Option<u64> {
     (name_of(number) == name).then_some(number)
 }
 
-fn shown(label: control::AlertLabel) -> AlertLabel {
-    match label {
-        control::AlertLabel::Expected => AlertLabel::Expected,
-        control::AlertLabel::Fraud => AlertLabel::Fraud,
-        control::AlertLabel::Unclear => AlertLabel::Unclear,
-    }
-}
-
-fn stored(label: AlertLabel) -> control::AlertLabel {
-    match label {
-        AlertLabel::Expected => control::AlertLabel::Expected,
-        AlertLabel::Fraud => control::AlertLabel::Fraud,
-        AlertLabel::Unclear => control::AlertLabel::Unclear,
-    }
-}
-
 /// Who it was, by the address if it is one of the workspace's people.
 fn who(actor: &str, people: &[Person]) -> String {
     let number = actor.strip_prefix("person ").and_then(|number| number.parse().ok());
@@ -100,7 +84,7 @@ fn view(alert: &Alert, names: &CodeNames, (said, people): (Option<&LabelledAlert
         since: alert.from,
         crossed_at: alert.first_crossing,
         sentence: api::alerts::sentence(alert),
-        said: said.map(|said| SaidView { label: shown(said.label), by: who(&said.actor, people), at: said.decided_at }),
+        said: said.map(|said| SaidView { label: said.label, by: who(&said.actor, people), at: said.decided_at }),
     }
 }
 
@@ -169,8 +153,7 @@ impl Alerts for Pages {
         if !self.raised(&scope).await?.iter().any(|alert| alert.id == number) {
             return Err(BackendError::NotFound);
         }
-        let said =
-            self.app.control.label_alert(&scope, number, stored(label), &session.actor(), (self.app.clock)()).await;
+        let said = self.app.control.label_alert(&scope, number, label, &session.actor(), (self.app.clock)()).await;
         said.map_err(store_failed("note what was said"))
     }
 

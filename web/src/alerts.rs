@@ -4,36 +4,7 @@ use crate::backend::{BackendError, FormError, Place};
 use api::model::PurchaseItem;
 use async_trait::async_trait;
 use domain::ids::Timestamp;
-
-/// What an alert was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertLabel {
-    /// A campaign that nobody had announced.
-    Expected,
-    /// Abuse.
-    Fraud,
-    /// Nobody knows.
-    Unclear,
-}
-
-impl AlertLabel {
-    /// Every label, in the order of the buttons.
-    pub const ALL: [AlertLabel; 3] = [AlertLabel::Expected, AlertLabel::Fraud, AlertLabel::Unclear];
-
-    /// As forms send it.
-    pub fn name(self) -> &'static str {
-        match self {
-            AlertLabel::Expected => "expected",
-            AlertLabel::Fraud => "fraud",
-            AlertLabel::Unclear => "unclear",
-        }
-    }
-
-    /// The label of this name.
-    pub fn named(name: &str) -> Option<AlertLabel> {
-        AlertLabel::ALL.into_iter().find(|label| label.name() == name)
-    }
-}
+pub use store::control::AlertLabel;
 
 /// A spike.
 #[derive(Debug, Clone, PartialEq, Eq)]

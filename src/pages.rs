@@ -68,6 +68,25 @@ fn failed(doing: &'static str) -> impl Fn(anyhow::Error) -> BackendError {
     move |error| BackendError::Failed { doing, source: error.into() }
 }
 
+/// The control store gave no answer.
+fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
+    move |error| failed(doing)(error.into())
+}
+
+/// What a form is told of what the control store refused.
+fn refused(doing: &'static str) -> impl Fn(ControlError) -> FormError {
+    move |error| match error {
+        ControlError::Invalid { field, message } => FormError::Fields(vec![FieldError { field, message }]),
+        ControlError::NotFound(_) => FormError::Backend(BackendError::NotFound),
+        other => FormError::Backend(store_failed(doing)(other)),
+    }
+}
+
+/// A session as its browser gets it.
+fn new_session(cookie: &SecretText, csrf: &str) -> NewSession {
+    NewSession { cookie: SessionCookie(cookie.expose().to_owned()), csrf: Secret(csrf.to_owned()) }
+}
+
 fn report_failed(doing: &'static str) -> impl Fn(ReportError) -> BackendError {
     move |error| match error {
         ReportError::Range(error) => BackendError::BadQuery { field: "range", message: error.to_string() },
@@ -249,10 +268,7 @@ impl Backend for Pages {
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError> {
         let opened = self.app.control.open_session(token, (self.app.clock)()).await;
         let opened = opened.map_err(anyhow::Error::from).map_err(failed("open a session"))?;
-        Ok(opened.map(|session| NewSession {
-            cookie: SessionCookie(session.cookie().expose().to_owned()),
-            csrf: Secret(session.csrf().to_owned()),
-        }))
+        Ok(opened.map(|session| new_session(session.cookie(), session.csrf())))
     }
 
     async fn session(&self, cookie: &SessionCookie) -> Result<Option<SessionView>, BackendError> {

@@ -79,18 +79,12 @@ impl SpikeMail {
             return Ok(());
         }
         for person in &audience.people {
-            self.control.enqueue_mail(self.letter(vendor, alert, &audience, person)?, (self.clock)()).await?;
+            self.control.enqueue_mail(self.letter(vendor, alert, &audience, person), (self.clock)()).await?;
         }
         Ok(())
     }
 
-    fn letter(
-        &self,
-        vendor: VendorId,
-        alert: &Alert,
-        audience: &AlertAudience,
-        person: &Person,
-    ) -> anyhow::Result<NewMail> {
+    fn letter(&self, vendor: VendorId, alert: &Alert, audience: &AlertAudience, person: &Person) -> NewMail {
         let site = url::Url::parse(&self.public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
         let mail = Mail::Spike(SpikeLetter {
             workspace: audience.vendor.clone(),
@@ -103,7 +97,7 @@ impl SpikeMail {
             site: site.unwrap_or_default(),
         });
         let cause = MailId(format!("spike:{:016x}:{}", alert.id, person.id.0));
-        Ok(mail.queued(Some(vendor), &person.email, cause)?)
+        mail.queued(Some(vendor), &person.email, cause)
     }
 }
 

@@ -7,3 +7,4 @@ pub mod mail;
 pub mod model;
 pub mod people;
 pub mod services;
+pub mod words;

@@ -107,22 +107,16 @@ impl Mail {
     }
 
     /// As the queue takes it; `vendor` is whose it is, if anybody's.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON, which no mail of ours does.
-    pub fn queued(
-        &self,
-        vendor: Option<VendorId>,
-        recipient: &MailAddress,
-        cause: MailId,
-    ) -> Result<NewMail, serde_json::Error> {
-        Ok(NewMail {
+    pub fn queued(&self, vendor: Option<VendorId>, recipient: &MailAddress, cause: MailId) -> NewMail {
+        // Texts become JSON; if ever they do not, the row says so instead of nothing.
+        let content = serde_json::to_string(self).unwrap_or_else(|error| error.to_string());
+        NewMail {
             vendor,
             cause,
             kind: self.kind(),
             recipient: recipient.to_string(),
-            content: SecretText::new(serde_json::to_string(self)?),
-        })
+            content: SecretText::new(content),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl Scene {
             minutes: 15,
             site: "track.example".into(),
         });
-        let queued = mail.queued(None, &MailAddress::parse(address).unwrap(), MailId(cause.to_owned())).unwrap();
+        let queued = mail.queued(None, &MailAddress::parse(address).unwrap(), MailId(cause.to_owned()));
         self.queue.enqueue_mail(queued, Timestamp(NOW)).await.unwrap();
     }
 

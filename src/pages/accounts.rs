@@ -1,29 +1,20 @@
 //! Signing in, and a person's own account, over the real services.
 
-use super::{Pages, failed};
+use super::{Pages, failed, new_session, store_failed};
 use api::mail::{Mail, SignInLetter};
+use api::words::full_sentence;
 use async_trait::async_trait;
 use domain::ids::Timestamp;
 use mail_parser::MessageParser;
-use store::control::{CodeTried, ControlError, MailAddress, NewMail, SIGN_IN_LIFE_MS, Session, SignInMail};
+use store::control::{CodeTried, MailAddress, SIGN_IN_LIFE_MS, SignInMail};
 use store::mail::{CaughtMail, FolderMail};
-use store::secrets::SecretText;
 use web::accounts::*;
-use web::backend::{BackendError, FieldError, FormError, NewSession, Secret, SessionCookie};
-use web::words::sentence;
-
-fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
-    move |error| failed(doing)(error.into())
-}
-
-fn new_session(session: &Session) -> NewSession {
-    NewSession { cookie: SessionCookie(session.cookie().expose().to_owned()), csrf: Secret(session.csrf().to_owned()) }
-}
+use web::backend::{BackendError, FieldError, FormError, NewSession, SessionCookie};
 
 /// A mail address as somebody typed it.
 pub(super) fn typed_address(email: &str) -> Result<MailAddress, FormError> {
     MailAddress::parse(email).map_err(|message| {
-        FormError::Fields(vec![FieldError { field: "email".to_owned(), message: format!("{}.", sentence(&message)) }])
+        FormError::Fields(vec![FieldError { field: "email".to_owned(), message: full_sentence(&message) }])
     })
 }
 
@@ -43,14 +34,7 @@ impl Pages {
                 minutes: SIGN_IN_LIFE_MS / 60_000,
                 site,
             });
-            mail.queued(None, &recipient, cause.clone()).unwrap_or_else(|error| NewMail {
-                // Texts become JSON; if ever they do not, the row says so instead of nothing.
-                vendor: None,
-                cause,
-                kind: mail.kind(),
-                recipient: recipient.to_string(),
-                content: SecretText::new(error.to_string()),
-            })
+            mail.queued(None, &recipient, cause)
         })
     }
 }
@@ -71,13 +55,13 @@ impl Accounts for Pages {
 
     async fn open_by_link(&self, link: &str, agent: &str) -> Result<Option<NewSession>, BackendError> {
         let opened = self.app.control.open_by_link(link, agent, self.now()).await;
-        Ok(opened.map_err(store_failed("open a session"))?.as_ref().map(new_session))
+        Ok(opened.map_err(store_failed("open a session"))?.map(|session| new_session(session.cookie(), session.csrf())))
     }
 
     async fn open_by_code(&self, ticket: &str, code: &str, agent: &str) -> Result<CodeOutcome, BackendError> {
         let tried = self.app.control.open_by_code(ticket, code, agent, self.now()).await;
         Ok(match tried.map_err(store_failed("open a session"))? {
-            CodeTried::Opened(session) => CodeOutcome::Opened(new_session(&session)),
+            CodeTried::Opened(session) => CodeOutcome::Opened(new_session(session.cookie(), session.csrf())),
             CodeTried::Wrong { left } => CodeOutcome::Wrong { left },
             CodeTried::Gone => CodeOutcome::Gone,
         })

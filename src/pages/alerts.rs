@@ -1,17 +1,18 @@
 //! Alerts of the spike detector over the real services.
 
-use super::{Pages, failed, report_failed};
-use crate::in_log::wait_until_in_log;
+use super::{Pages, failed, report_failed, store_failed};
+use api::words::full_sentence;
 use async_trait::async_trait;
 use domain::ids::{CodeId, Mode, Timestamp};
 use domain::spikes::Alert;
 use std::collections::HashMap;
 use store::control::input::{CampaignInput, DecisionInput, Moment};
-use store::control::{ControlError, LabelledAlert, Person};
+use store::control::{LabelledAlert, Person};
 use store::fold_store::MOST_ALERTS;
 use store::scope::TenantScope;
 use web::alerts::*;
 use web::backend::{BackendError, FieldError, FormError, Place};
+use web::people::People;
 
 /// Rows behind an alert.
 const ROWS: u32 = 20;
@@ -19,10 +20,6 @@ const ROWS: u32 = 20;
 const SHOWN_AFTER_MS: i64 = 6 * 3_600_000;
 /// Campaigns that are looked at.
 const MOST_CAMPAIGNS: usize = 50;
-
-fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
-    move |error| failed(doing)(error.into())
-}
 
 /// Names of codes and affiliates, by the code's number.
 type CodeNames = HashMap<CodeId, (String, String)>;
@@ -158,32 +155,23 @@ impl Alerts for Pages {
     }
 
     async fn announce_campaign(&self, place: &Place, form: CampaignForm) -> Result<(), FormError> {
-        let (scope, session) = (self.scope(place).await?, self.open(&place.session).await?);
         let input = DecisionInput::Campaign(CampaignInput {
             code: form.code,
             from: Moment(form.from),
             to: Moment(form.to),
             expected_percent: form.expected_percent,
         });
-        let now = (self.app.clock)();
-        match self.app.control.decide(scope.vendor(), vec![input], &session.actor(), now).await {
-            Ok(_) => {
-                // What is redeemed after the page says so comes after the announcement.
-                let known = wait_until_in_log(self.app.control.as_ref(), scope.vendor()).await;
-                known.map(drop).map_err(|error| FormError::Backend(store_failed("announce the campaign")(error)))
-            }
-            Err(ControlError::Invalid { field, message }) => {
-                let field = field.rsplit('.').next().unwrap_or_default().to_owned();
-                Err(FormError::Fields(vec![FieldError { field, message: as_sentence(&message) }]))
-            }
-            Err(error) => Err(FormError::Backend(store_failed("announce the campaign")(error))),
-        }
+        // What is redeemed after the page says so comes after the announcement: the decision is waited for.
+        self.decide(&place.session, &place.vendor, vec![input]).await.map_err(of_a_form)
     }
 }
 
-/// As it stands beside a field: with a capital letter and a full stop.
-fn as_sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+/// The fields as the form calls them, in sentences.
+fn of_a_form(error: FormError) -> FormError {
+    let FormError::Fields(errors) = error else { return error };
+    let named = |error: FieldError| FieldError {
+        field: error.field.rsplit('.').next().unwrap_or_default().to_owned(),
+        message: full_sentence(&error.message),
+    };
+    FormError::Fields(errors.into_iter().map(named).collect())
 }

@@ -1,26 +1,20 @@
 //! The affiliates' portal over the real services.
 
 use super::accounts::typed_address;
-use super::{OpenStream, Pages, failed, report_failed, today};
+use super::{OpenStream, Pages, new_session, refused, report_failed, store_failed, today};
 use api::mail::{Mail, PortalLetter};
 use api::model::DateRange;
+use api::services::PortalReport;
 use async_trait::async_trait;
 use domain::ids::Mode;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use store::control::{
-    ControlError, INVITE_LIFE_MS, NewMail, PortalGuest as Guest, PortalMail, PortalSession, SIGN_IN_LIFE_MS,
-};
+use store::control::{INVITE_LIFE_MS, PortalGuest as Guest, PortalMail, PortalSession, SIGN_IN_LIFE_MS};
 use store::event_log::partition_of;
-use store::secrets::SecretText;
 use web::backend::*;
 use web::portal::*;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
-fn store_failed(doing: &'static str) -> impl Fn(ControlError) -> BackendError {
-    move |error| failed(doing)(error.into())
-}
 
 impl Pages {
     /// Writes the mail that carries a link.
@@ -33,33 +27,13 @@ impl Pages {
                 affiliate: guest.affiliate.clone(),
                 good_for: good_for.clone(),
             });
-            mail.queued(Some(vendor), &guest.email, cause.clone()).unwrap_or_else(|error| NewMail {
-                // Texts become JSON; if ever they do not, the row says so instead of nothing.
-                vendor: Some(vendor),
-                cause,
-                kind: mail.kind(),
-                recipient: guest.email.to_string(),
-                content: SecretText::new(error.to_string()),
-            })
+            mail.queued(Some(vendor), &guest.email, cause)
         })
-    }
-
-    async fn codes_of(&self, session: &PortalSession) -> Result<Vec<String>, BackendError> {
-        let codes = self.app.control.portal_codes(session, (self.app.clock)()).await;
-        codes.map_err(store_failed("read the codes"))
     }
 
     async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
         let session = self.app.control.portal_session(&cookie.0, (self.app.clock)()).await;
         session.map_err(store_failed("read the session"))?.ok_or(BackendError::NotFound)
-    }
-}
-
-fn refused(error: ControlError) -> FormError {
-    match error {
-        ControlError::Invalid { field, message } => FormError::Fields(vec![FieldError { field, message }]),
-        ControlError::NotFound(_) => FormError::Backend(BackendError::NotFound),
-        other => FormError::Backend(store_failed("invite the affiliate")(other)),
     }
 }
 
@@ -70,7 +44,7 @@ impl Portals for Pages {
         let actor = self.open(cookie).await?.actor();
         let mail = self.portal_mail(Mail::Invite, format!("{} days", INVITE_LIFE_MS / DAY_MS));
         let invited = self.app.control.invite(&scope, affiliate, mail, &actor, (self.app.clock)()).await;
-        invited.map(drop).map_err(refused)
+        invited.map(drop).map_err(refused("invite the affiliate"))
     }
 
     async fn ask_portal_link(&self, email: &str) -> Result<(), FormError> {
@@ -90,10 +64,7 @@ impl Portals for Pages {
     async fn open_portal(&self, link: &str) -> Result<Option<NewSession>, BackendError> {
         let opened = self.app.control.open_portal(link, (self.app.clock)()).await;
         let session = opened.map_err(store_failed("open a session"))?;
-        Ok(session.map(|session| NewSession {
-            cookie: SessionCookie(session.cookie().expose().to_owned()),
-            csrf: Secret(session.csrf().to_owned()),
-        }))
+        Ok(session.map(|session| new_session(session.cookie(), session.csrf())))
     }
 
     async fn portal_session(&self, cookie: &SessionCookie) -> Result<Option<PortalView>, BackendError> {
@@ -102,6 +73,10 @@ impl Portals for Pages {
             Err(BackendError::NotFound) => return Ok(None),
             Err(error) => return Err(error),
         };
+        let scope = session.scope(Mode::Live);
+        let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
+        let codes = self.app.control.portal_codes(&session, (self.app.clock)()).await;
+        let codes = codes.map_err(store_failed("read the codes"))?;
         let place = session.place();
         Ok(Some(PortalView {
             csrf: Secret(session.csrf().to_owned()),
@@ -110,7 +85,10 @@ impl Portals for Pages {
             time_zone: place.time_zone.clone(),
             is_demo: place.is_demo,
             is_suspended: place.is_suspended,
-            is_incomplete: self.app.live.is_held(partition_of(session.scope(Mode::Live).vendor())),
+            is_incomplete: self.app.live.is_held(partition_of(scope.vendor())),
+            etag: format!("{} {scope:?} {} {codes:?}", self.etag_of(&scope), policy.hold_days),
+            codes,
+            hold_days: policy.hold_days,
         }))
     }
 
@@ -118,28 +96,15 @@ impl Portals for Pages {
         &self,
         cookie: &SessionCookie,
         query: &DashboardQuery,
-    ) -> Result<PortalFigures, BackendError> {
+    ) -> Result<PortalReport, BackendError> {
         let session = self.guest(cookie).await?;
         let scope = session.scope(Mode::Live);
         let time_zone = session.place().time_zone.clone();
         let (from, to) = query.range.resolve(today(&time_zone, (self.app.clock)()));
         let range = DateRange { from, to, time_zone };
         let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
-        let codes = self.codes_of(&session).await?;
         let report = self.app.reports.portal(&scope, &range, query.bucket, policy.hold_days).await;
-        Ok(PortalFigures {
-            report: report.map_err(report_failed("read your figures"))?,
-            codes,
-            hold_days: policy.hold_days,
-        })
-    }
-
-    async fn portal_etag(&self, cookie: &SessionCookie) -> Result<String, BackendError> {
-        let session = self.guest(cookie).await?;
-        let scope = session.scope(Mode::Live);
-        let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
-        let codes = self.codes_of(&session).await?;
-        Ok(format!("{} {scope:?} {} {codes:?}", self.etag_of(&scope), policy.hold_days))
+        report.map_err(report_failed("read your figures"))
     }
 
     async fn portal_live(&self, cookie: &SessionCookie) -> Result<BoxStream<'static, LiveSignal>, BackendError> {

@@ -31,17 +31,12 @@ pub struct PortalView {
     pub is_suspended: bool,
     /// Some figures are missing while they are made again.
     pub is_incomplete: bool,
-}
-
-/// What the portal shows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PortalFigures {
-    /// Figures, lines, balances.
-    pub report: PortalReport,
     /// The affiliate's codes.
     pub codes: Vec<String>,
     /// Days from a sale until its commission is payable.
     pub hold_days: u16,
+    /// Changes whenever anything that the portal shows may have changed.
+    pub etag: String,
 }
 
 /// The portal. A cookie of the portal is worth nothing elsewhere, and no other cookie is worth anything here.
@@ -67,10 +62,7 @@ pub trait Portals: Send + Sync {
         &self,
         cookie: &SessionCookie,
         query: &DashboardQuery,
-    ) -> Result<PortalFigures, BackendError>;
-
-    /// A word that changes whenever any figure of its affiliate may have changed.
-    async fn portal_etag(&self, cookie: &SessionCookie) -> Result<String, BackendError>;
+    ) -> Result<PortalReport, BackendError>;
 
     /// Signals about its affiliate from now on, as [`crate::backend::Backend::live`].
     async fn portal_live(&self, cookie: &SessionCookie) -> Result<BoxStream<'static, LiveSignal>, BackendError>;

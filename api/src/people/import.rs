@@ -4,6 +4,7 @@
 
 use super::windows::Holding;
 use super::{Roster, new_handle};
+use crate::words::full_sentence;
 use domain::decision::{Rate, RuleScope};
 use domain::decisions::fold_code;
 use domain::ids::{AffiliateId, CodeId, Timestamp};
@@ -174,7 +175,7 @@ impl<'a> Planner<'a> {
     fn decide(&mut self, row: &Row) -> Result<(bool, Vec<DecisionInput>, Vec<String>), Wrong> {
         check_characters(row)?;
         let email = MailAddress::parse(&row.email).map_err(|why| {
-            ("email", if row.email.is_empty() { "There is no address.".to_owned() } else { sentence(&why) })
+            ("email", if row.email.is_empty() { "There is no address.".to_owned() } else { full_sentence(&why) })
         })?;
         let person = self.person(email.as_str(), &row.name)?;
         let codes = self.new_codes(&person, &row.code)?;
@@ -321,11 +322,6 @@ fn read_percent(text: &str) -> Result<u32, String> {
     let with_point = if digits.contains('.') { digits.to_owned() } else { digits.replacen(',', ".", 1) };
     percent_to_ppm(&with_point)
         .map_err(|_| format!("{text} is no percentage from 0 to 100 with at most four digits after the point."))
-}
-
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{COOKIE, CSRF, SampleBackend, TIME_ZONE};
 use crate::accounts::Accounts;
 use crate::backend::*;
-use crate::portal::{PortalFigures, PortalGuest, PortalView, Portals};
+use crate::portal::{PortalGuest, PortalView, Portals};
 use api::model::LineItem;
 use api::services::{PortalBalance, PortalReport};
 use async_trait::async_trait;
@@ -50,7 +50,10 @@ impl Portals for SampleBackend {
     }
 
     async fn portal_session(&self, cookie: &SessionCookie) -> Result<Option<PortalView>, BackendError> {
-        Ok((cookie.0 == PORTAL_COOKIE).then(|| PortalView {
+        if cookie.0 != PORTAL_COOKIE {
+            return Ok(None);
+        }
+        Ok(Some(PortalView {
             csrf: Secret(CSRF.into()),
             vendor: "Acme Analytics".into(),
             affiliate: "Maya".into(),
@@ -58,6 +61,9 @@ impl Portals for SampleBackend {
             is_demo: false,
             is_suspended: false,
             is_incomplete: false,
+            codes: vec!["MAYA20".into(), "MAYASPECIAL".into()],
+            hold_days: 30,
+            etag: self.scope_etag(&self.place_of_guest(cookie)?).await?,
         }))
     }
 
@@ -65,7 +71,7 @@ impl Portals for SampleBackend {
         &self,
         cookie: &SessionCookie,
         query: &DashboardQuery,
-    ) -> Result<PortalFigures, BackendError> {
+    ) -> Result<PortalReport, BackendError> {
         let figures = self.dashboard(&self.place_of_guest(cookie)?, query).await?;
         let lines = figures.feed.iter().take(5).map(|item| LineItem {
             id: format!("1-{}-0", item.purchase),
@@ -90,12 +96,7 @@ impl Portals for SampleBackend {
             in_hold: totals.commission / 4,
             payable: totals.commission - totals.commission / 4,
         });
-        let report = PortalReport { lines: lines.collect(), balances: balances.collect(), figures };
-        Ok(PortalFigures { report, codes: vec!["MAYA20".into(), "MAYASPECIAL".into()], hold_days: 30 })
-    }
-
-    async fn portal_etag(&self, cookie: &SessionCookie) -> Result<String, BackendError> {
-        self.scope_etag(&self.place_of_guest(cookie)?).await
+        Ok(PortalReport { lines: lines.collect(), balances: balances.collect(), figures })
     }
 
     async fn portal_live(&self, cookie: &SessionCookie) -> Result<BoxStream<'static, LiveSignal>, BackendError> {

@@ -10,6 +10,7 @@ use crate::session::{Here, Visitor};
 use crate::times;
 use api::ledger::Previewed;
 use api::people::Roster;
+use api::words::full_sentence;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::ids::Timestamp;
@@ -171,13 +172,9 @@ impl Problems {
 
     /// As the store names them: the member alone, and a sentence.
     fn of_store(errors: Vec<FieldError>) -> Problems {
-        let sentence = |message: &str| {
-            let text = crate::words::sentence(message);
-            if text.ends_with('.') { text } else { format!("{text}.") }
-        };
         let one = |error: FieldError| FieldError {
             field: error.field.rsplit('.').next().unwrap_or_default().to_owned(),
-            message: sentence(&error.message),
+            message: full_sentence(&error.message),
         };
         Problems(errors.into_iter().map(one).collect())
     }

@@ -13,11 +13,12 @@ use crate::pages::chart::{self, ChartTable};
 use crate::pages::dashboard::compared_with;
 use crate::pages::figures::{self, Figure};
 use crate::pages::{Asked, given};
-use crate::portal::{PortalFigures, PortalView};
+use crate::portal::PortalView;
 use crate::range::{RangeChoice, bucket_name, parse_bucket};
 use crate::render::{self, CachePolicy, Refresh, Refreshable};
 use crate::{times, words};
 use api::model::{Bucket, LineItem};
+use api::services::PortalReport;
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
@@ -62,17 +63,16 @@ async fn show(
         return Err(PageError::NoPortalSession);
     }
     let url = own_url(range, bucket, &name);
-    // The tag is read before the figures: what changes in between is fetched once more, never missed.
-    let scope = app.backend.portal_etag(&guest.cookie).await?;
-    let etag = render::etag(&[&scope, &url], app.now());
+    // The tag came with the session, before the figures: what changes in between is fetched once more, never missed.
+    let etag = render::etag(&[&guest.view.etag, &url], app.now());
     if only_body && render::is_unchanged(&headers, &etag) {
         return Ok(render::not_modified(&etag));
     }
-    let figures = app.backend.portal_figures(&guest.cookie, &DashboardQuery { range, bucket }).await?;
-    let watermark = figures.report.figures.watermark;
+    let report = app.backend.portal_figures(&guest.cookie, &DashboardQuery { range, bucket }).await?;
+    let watermark = report.figures.watermark;
     let as_of = times::clock(watermark.as_of, &guest.view.time_zone);
     let refresh = Refresh { url, etag, watermark: watermark.next_offset, as_of: as_of.clone(), polls: false };
-    let content = Refreshable { refresh: &refresh, body: &PortalBody::new(&figures, &guest.view).render()? };
+    let content = Refreshable { refresh: &refresh, body: &PortalBody::new(&report, &guest.view).render()? };
     if only_body {
         return content.respond(StatusCode::OK, CachePolicy::AskFirst);
     }
@@ -166,8 +166,7 @@ struct PortalBody {
 }
 
 impl PortalBody {
-    fn new(portal: &PortalFigures, view: &PortalView) -> PortalBody {
-        let report = &portal.report;
+    fn new(report: &PortalReport, view: &PortalView) -> PortalBody {
         let range = &report.figures.range;
         let balances = report.balances.iter().map(|sums| BalanceRow {
             unit: Money::new(0, sums.currency).unit(),
@@ -182,8 +181,8 @@ impl PortalBody {
             range_text: times::range(range.from, range.to),
             compared_with: compared_with(range),
             time_zone: range.time_zone.clone(),
-            hold_days: portal.hold_days,
-            codes: portal.codes.clone(),
+            hold_days: view.hold_days,
+            codes: view.codes.clone(),
             balances: balances.collect(),
             figures,
             chart: chart::table(&report.figures),

@@ -18,7 +18,7 @@ pub use problems::{Problem, Problems};
 pub use protection::{KafkaProtocol, MailTls, PostgresTls, SaslMechanism};
 pub use secret::Secret;
 pub use sections::{
-    Api, Data, Demo, Edge, Kafka, Log, LogFormat, Mail, Postgres, Processor, Server, Telemetry, Warehouse, Web,
+    Api, Data, Demo, Edge, Kafka, Log, LogFormat, Mail, OpenId, Postgres, Processor, Server, Telemetry, Warehouse, Web,
 };
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct Config {
     pub api: Api,
     /// The pages.
     pub web: Web,
+    /// Signing in with an OpenID provider.
+    pub openid: OpenId,
     /// Outgoing mail.
     pub mail: Mail,
     /// The demo workspace.

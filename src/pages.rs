@@ -7,6 +7,7 @@ mod people;
 mod portal;
 
 use crate::in_log::wait_until_known;
+use crate::openid;
 use crate::reading::Reading;
 use api::export::PayoutReport;
 use api::ledger::explain;
@@ -38,6 +39,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Pages {
     app: Arc<Reading>,
     public_url: String,
+    /// Who may be signed in with beside the mail.
+    openid: Option<openid::Provider>,
     /// Ends live streams, so that shutdown does not wait for open pages.
     stop: CancellationToken,
     /// Told apart from other starts in ETags: what changed is remembered since the start only.
@@ -98,14 +101,28 @@ fn report_failed(doing: &'static str) -> impl Fn(ReportError) -> BackendError {
 
 impl Pages {
     /// Pages of a process that is reached under a URL.
-    pub fn new(app: Arc<Reading>, public_url: String, stop: CancellationToken) -> Pages {
+    pub fn new(
+        app: Arc<Reading>,
+        public_url: String,
+        openid: Option<openid::Provider>,
+        stop: CancellationToken,
+    ) -> Pages {
         let started_at = (app.clock)();
-        Pages { app, public_url, stop, started_at, streams: Arc::default() }
+        Pages { app, public_url, openid, stop, started_at, streams: Arc::default() }
     }
 
     async fn open(&self, cookie: &SessionCookie) -> Result<Session, BackendError> {
         let session = self.app.control.session(&cookie.0, (self.app.clock)()).await;
         session.map_err(anyhow::Error::from).map_err(failed("read the session"))?.ok_or(BackendError::NotFound)
+    }
+
+    /// The cookie that follows an old one. That none could be made is no reason to show no page: the old one is good.
+    fn follower(&self, renewed: Result<Option<SecretText>, ControlError>) -> Option<SessionCookie> {
+        let renewed = renewed.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "a session's cookie could not be renewed: {error}");
+            None
+        });
+        renewed.map(|cookie| SessionCookie(cookie.expose().to_owned()))
     }
 
     async fn scope_in(&self, cookie: &SessionCookie, vendor: &str, mode: Mode) -> Result<TenantScope, BackendError> {
@@ -294,7 +311,8 @@ impl Backend for Pages {
         // Real workspaces first: the demo is where one starts, not where one stays.
         let (demo, real): (Vec<_>, Vec<_>) = vendors.into_iter().partition(|vendor| vendor.is_demo);
         let vendors = real.into_iter().chain(demo).map(view).collect();
-        Ok(Some(SessionView { csrf: Secret(session.csrf().to_owned()), vendors }))
+        let renewed = self.follower(self.app.control.renew_session(&session, (self.app.clock)()).await);
+        Ok(Some(SessionView { csrf: Secret(session.csrf().to_owned()), renewed, vendors }))
     }
 
     async fn modes_with_data(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<Mode>, BackendError> {

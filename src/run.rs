@@ -3,11 +3,13 @@
 use crate::app::App;
 use crate::base::{Base, Role};
 use crate::config::{Config, LogFormat};
+use crate::door::{Door, count_tries};
 use crate::pages::Pages;
 use crate::reading::Reading;
-use crate::{demo, parts, socket};
+use crate::{demo, openid, parts, socket};
 use anyhow::Context;
-use api::json::{BudgetLimits, JsonApi};
+use api::budget::BudgetLimits;
+use api::json::JsonApi;
 use api::services::ControlNames;
 use axum::Router;
 use axum::extract::State;
@@ -22,6 +24,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::ControlStore;
+use store::secrets::system_random;
 use telemetry::lifecycle::Lifecycle;
 use telemetry::metrics::Metrics;
 use tokio::net::TcpListener;
@@ -90,7 +93,7 @@ fn start_http(
 ) -> anyhow::Result<()> {
     let component = lifecycle.register("http", Duration::from_secs(app.base.config.server.shutdown_s));
     let stop = component.stop_token();
-    let router = router(app, lifecycle, metrics, public_url, &stop);
+    let router = router(app, lifecycle, metrics, public_url, &stop)?;
     component.ready();
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
         // Small answers must not wait for the acknowledgement of the one before.
@@ -114,7 +117,7 @@ fn router(
     metrics: Arc<Metrics>,
     public_url: &str,
     stop: &CancellationToken,
-) -> Router {
+) -> anyhow::Result<Router> {
     let folding = app.folding.as_ref();
     let mut router = health_router(Health {
         lifecycle: lifecycle.clone(),
@@ -126,12 +129,17 @@ fn router(
         router = router.merge(ingest::receive::router(edge.clone()));
     }
     if let Some(reading) = &app.reading {
-        router = router.merge(pages_router(&app.base.config, reading, public_url, stop));
+        router = router.merge(pages_router(&app.base.config, reading, public_url, stop)?);
     }
-    router
+    Ok(router)
 }
 
-fn pages_router(config: &Config, reading: &Arc<Reading>, public_url: &str, stop: &CancellationToken) -> Router {
+fn pages_router(
+    config: &Config,
+    reading: &Arc<Reading>,
+    public_url: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<Router> {
     let settings = web::Settings {
         cookie_name: cookie_name(public_url),
         secure_cookie: public_url.starts_with("https"),
@@ -139,14 +147,17 @@ fn pages_router(config: &Config, reading: &Arc<Reading>, public_url: &str, stop:
         max_streams: config.web.max_streams,
         clock: reading.clock.clone(),
     };
-    let pages = Pages::new(reading.clone(), public_url.to_owned(), stop.clone());
+    let openid = openid::Provider::new(config, public_url, system_random())?;
+    let pages = Pages::new(reading.clone(), public_url.to_owned(), openid, stop.clone());
     let keys = Arc::new(ControlNames::new(reading.control.clone(), reading.clock.clone()));
     let budget = BudgetLimits {
         per_minute: NonZeroU32::new(config.api.requests_per_minute_per_key).unwrap_or(NonZeroU32::MIN),
         burst: NonZeroU32::new(config.api.burst_per_key).unwrap_or(NonZeroU32::MIN),
     };
     let json = JsonApi::new(reading.reports.clone(), Arc::new(reading.ledger.clone()), keys, budget);
-    api::json::router(Arc::new(json)).merge(web::router(web::App::new(Arc::new(pages), settings)))
+    let counted = axum::middleware::from_fn_with_state(Door::new(config), count_tries);
+    let pages = web::router(web::App::new(Arc::new(pages), settings)).layer(counted);
+    Ok(api::json::router(Arc::new(json)).merge(pages))
 }
 
 /// Cookies of one host are shared by all its ports, so each port has a name of its own.

@@ -1,5 +1,6 @@
 //! The operations of the product (services) and the JSON API over them.
 pub mod alerts;
+pub mod budget;
 pub mod export;
 pub mod json;
 pub mod ledger;

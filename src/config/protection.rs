@@ -1,13 +1,14 @@
 //! How connections to the outside parts are protected: the words of the settings, and what they must be together.
 
 use super::problems::Problems;
-use super::{Config, Kafka, Mail, Postgres};
+use super::{Config, Kafka, Mail, OpenId, Postgres};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::Path;
 use store::mail::Sender;
 use store::tls::TlsError;
 use store::{postgres, tls};
+use url::Url;
 
 /// How the brokers of Kafka are spoken to, in Kafka's own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -95,6 +96,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
     check_postgres(&config.postgres, problems);
     check_warehouse(config, problems);
     check_mail(&config.mail, problems);
+    check_openid(&config.openid, problems);
 }
 
 fn check_mail(mail: &Mail, problems: &mut Problems) {
@@ -114,6 +116,26 @@ fn check_mail(mail: &Mail, problems: &mut Problems) {
     if mail.tls == MailTls::Off && !mail.host.is_empty() && !is_near {
         let message = "must be starttls or tls when mail.host is another machine: mail has links that sign in";
         problems.add("mail.tls", "", message);
+    }
+}
+
+fn check_openid(openid: &OpenId, problems: &mut Problems) {
+    if openid.client_id.is_empty() != openid.client_secret.is_empty() {
+        problems.add("openid.client_id", "", "and openid.client_secret belong together: set both, or neither");
+    }
+    let is_near = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let is_protected =
+        Url::parse(&openid.issuer).is_ok_and(|url| url.scheme() == "https" || url.scheme() == "http" && is_near(&url));
+    if !is_protected {
+        let message = format!(
+            "must be an address that begins with https:// (http:// only on this machine), got {:?}: who answers there \
+             decides who people are",
+            openid.issuer
+        );
+        problems.add("openid.issuer", "", message);
+    }
+    if openid.name.trim().is_empty() || openid.name.chars().count() > 40 {
+        problems.add("openid.name", "", "must have 1 to 40 characters: the button says Continue with it");
     }
 }
 

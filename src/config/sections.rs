@@ -311,11 +311,38 @@ pub struct Web {
     pub session_days: u32,
     /// Whether unknown addresses may sign in.
     pub sign_up: bool,
+    /// Tries to sign in from one address within a minute.
+    pub sign_ins_per_minute: u32,
 }
 
 impl Default for Web {
     fn default() -> Web {
-        Web { max_streams: 256, session_days: 30, sign_up: true }
+        Web { max_streams: 256, session_days: 30, sign_up: true, sign_ins_per_minute: 60 }
+    }
+}
+
+/// Signing in with an OpenID provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenId {
+    /// What it calls itself.
+    pub issuer: String,
+    /// Our name there; empty = nobody signs in this way.
+    pub client_id: String,
+    /// Our password there.
+    pub client_secret: Secret,
+    /// What the button calls it.
+    pub name: String,
+}
+
+impl Default for OpenId {
+    fn default() -> OpenId {
+        OpenId {
+            issuer: "https://accounts.google.com".to_owned(),
+            client_id: String::new(),
+            client_secret: Secret::default(),
+            name: "Google".to_owned(),
+        }
     }
 }
 

@@ -70,6 +70,7 @@ fn ranges_of_fold_and_reading(config: &Config) -> Vec<Range> {
         ("api.burst_per_key", api.burst_per_key.into(), 1, 1_000_000),
         ("web.max_streams", size(web.max_streams), 1, 100_000),
         ("web.session_days", web.session_days.into(), 1, 365),
+        ("web.sign_ins_per_minute", web.sign_ins_per_minute.into(), 1, 10_000),
         ("telemetry.traces_one_in", telemetry.traces_one_in.into(), 1, 1_000_000_000),
     ]
 }

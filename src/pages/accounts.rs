@@ -6,10 +6,10 @@ use api::words::full_sentence;
 use async_trait::async_trait;
 use domain::ids::Timestamp;
 use mail_parser::MessageParser;
-use store::control::{CodeTried, MailAddress, SIGN_IN_LIFE_MS, SignInMail};
+use store::control::{CodeTried, IdentityTried, MailAddress, SIGN_IN_LIFE_MS, SignInMail};
 use store::mail::{CaughtMail, FolderMail};
 use web::accounts::*;
-use web::backend::{BackendError, FieldError, FormError, NewSession, SessionCookie};
+use web::backend::{BackendError, FieldError, FormError, NewSession, Secret, SessionCookie};
 
 /// A mail address as somebody typed it.
 pub(super) fn typed_address(email: &str) -> Result<MailAddress, FormError> {
@@ -64,6 +64,39 @@ impl Accounts for Pages {
             CodeTried::Opened(session) => CodeOutcome::Opened(new_session(session.cookie(), session.csrf())),
             CodeTried::Wrong { left } => CodeOutcome::Wrong { left },
             CodeTried::Gone => CodeOutcome::Gone,
+        })
+    }
+
+    fn openid_provider(&self) -> Option<&str> {
+        self.openid.as_ref().map(|provider| provider.name())
+    }
+
+    async fn begin_openid(&self) -> Result<Option<OpenIdStart>, BackendError> {
+        let Some(provider) = &self.openid else { return Ok(None) };
+        match provider.begin(self.now()).await {
+            Ok(begun) => Ok(Some(OpenIdStart { url: begun.url, kept: Secret(begun.kept.expose().to_owned()) })),
+            Err(error) => {
+                tracing::error!(error = %error, "nobody can sign in with {}: {error}", provider.name());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn finish_openid(&self, answer: OpenIdAnswer<'_>, agent: &str) -> Result<OpenIdOutcome, BackendError> {
+        let Some(provider) = &self.openid else { return Ok(OpenIdOutcome::Failed) };
+        let identity = match provider.finish(answer.kept, answer.state, answer.code, self.now()).await {
+            Ok(identity) => identity,
+            Err(error) => {
+                tracing::warn!(error = %error, "a sign-in with {} failed: {error}", provider.name());
+                return Ok(OpenIdOutcome::Failed);
+            }
+        };
+        let tried = self.app.control.open_by_identity(&identity, self.app.may_sign_up, agent, self.now()).await;
+        let email = identity.email.to_string();
+        Ok(match tried.map_err(store_failed("open a session"))? {
+            IdentityTried::Opened(session) => OpenIdOutcome::Opened(new_session(session.cookie(), session.csrf())),
+            IdentityTried::MailFirst => OpenIdOutcome::MailFirst { email },
+            IdentityTried::Unknown => OpenIdOutcome::Unknown { email },
         })
     }
 

@@ -80,6 +80,7 @@ impl Portals for Pages {
         let place = session.place();
         Ok(Some(PortalView {
             csrf: Secret(session.csrf().to_owned()),
+            renewed: self.follower(self.app.control.renew_portal(&session, (self.app.clock)()).await),
             vendor: place.vendor.clone(),
             affiliate: place.affiliate.clone(),
             time_zone: place.time_zone.clone(),

@@ -1,6 +1,6 @@
 //! What the sign-in and account pages need from the services.
 
-use crate::backend::{BackendError, FormError, NewSession, SessionCookie};
+use crate::backend::{BackendError, FormError, NewSession, Secret, SessionCookie};
 use async_trait::async_trait;
 use domain::ids::Timestamp;
 
@@ -16,6 +16,45 @@ pub enum CodeOutcome {
     },
     /// Too old, used, or tried too often: ask for a new one.
     Gone,
+}
+
+/// A sign-in with an OpenID provider that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIdStart {
+    /// Where the browser goes.
+    pub url: String,
+    /// What it keeps until it comes back.
+    pub kept: Secret,
+}
+
+/// What a browser brings back from an OpenID provider.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenIdAnswer<'a> {
+    /// What it kept.
+    pub kept: &'a str,
+    /// Which sign-in it answers.
+    pub state: &'a str,
+    /// Stands for who they are; empty when the provider, or the person, said no.
+    pub code: &'a str,
+}
+
+/// What came of signing in with an OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenIdOutcome {
+    /// They are signed in.
+    Opened(NewSession),
+    /// The provider does not vouch for the address: it has to be proved by mail.
+    MailFirst {
+        /// The address.
+        email: String,
+    },
+    /// Nobody here has the address, and unknown people may not sign up.
+    Unknown {
+        /// The address.
+        email: String,
+    },
+    /// Nobody was signed in. Why stands in the log.
+    Failed,
 }
 
 /// Whose session it is.
@@ -72,6 +111,15 @@ pub trait Accounts: Send + Sync + 'static {
 
     /// Tries a code.
     async fn open_by_code(&self, ticket: &str, code: &str, agent: &str) -> Result<CodeOutcome, BackendError>;
+
+    /// The OpenID provider that people may sign in with, as its button calls it.
+    fn openid_provider(&self) -> Option<&str>;
+
+    /// Begins a sign-in with it. `None`: there is none, or it does not answer.
+    async fn begin_openid(&self) -> Result<Option<OpenIdStart>, BackendError>;
+
+    /// Ends a sign-in with it.
+    async fn finish_openid(&self, answer: OpenIdAnswer<'_>, agent: &str) -> Result<OpenIdOutcome, BackendError>;
 
     /// The account of a session.
     async fn account(&self, cookie: &SessionCookie) -> Result<AccountView, BackendError>;

@@ -76,6 +76,8 @@ pub struct NewSession {
 pub struct SessionView {
     /// Every form of the session carries it.
     pub csrf: Secret,
+    /// The cookie that follows the one shown, when that one is old.
+    pub renewed: Option<SessionCookie>,
     /// The vendors, in the order of the switch.
     pub vendors: Vec<VendorView>,
 }

@@ -40,6 +40,12 @@ pub enum PageError {
     /// The form does not carry the session's token.
     #[error("form without the session's token")]
     Forged,
+    /// Too many tries to sign in from one place.
+    #[error("too many tries to sign in")]
+    TooOften {
+        /// Until there is room for another one.
+        retry_after_seconds: u64,
+    },
     /// Too many requests or streams at once.
     #[error("busy")]
     Busy,
@@ -77,6 +83,7 @@ impl PageError {
             PageError::NotFound => StatusCode::NOT_FOUND,
             PageError::BadQuery { .. } => StatusCode::BAD_REQUEST,
             PageError::Forged => StatusCode::FORBIDDEN,
+            PageError::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             PageError::Busy | PageError::Service(_) | PageError::BeingRebuilt | PageError::Export(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -95,6 +102,7 @@ impl PageError {
             PageError::BadQuery { .. } => "Part of this address cannot be used",
             PageError::Forged => "This form is no longer valid",
             PageError::Busy => "Too much is going on at once",
+            PageError::TooOften { .. } => "Too many tries to sign in",
             PageError::Service(_) => "We cannot read your figures right now",
             PageError::BeingRebuilt => "Figures are being rebuilt",
             PageError::Export(_) => "This file could not be made",
@@ -116,6 +124,10 @@ impl PageError {
             PageError::BadQuery { field, message } => format!("“{field}”: {message}"),
             PageError::Forged => "Go back, load the page again and send the form once more. Nothing was changed.".into(),
             PageError::Busy => "Please try again in a moment.".into(),
+            PageError::TooOften { retry_after_seconds } => {
+                let unit = if *retry_after_seconds == 1 { "second" } else { "seconds" };
+                format!("There were too many from your network. Try again in {retry_after_seconds} {unit}.")
+            }
             PageError::BeingRebuilt => "A file made now would lack some of them. Try again as soon as the dashboard no longer says that figures are being rebuilt.".into(),
             PageError::Service(_) | PageError::Render(_) | PageError::Export(_) => "Please try again in a moment. If it stays like this, the log of the process says why.".into(),
         }
@@ -148,7 +160,9 @@ impl PageError {
     /// Where the way in is, and what its button says.
     fn sign_in(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            PageError::NoSession | PageError::ExpiredSignIn => Some(("/sign-in", "Sign in by e-mail")),
+            PageError::NoSession | PageError::ExpiredSignIn | PageError::TooOften { .. } => {
+                Some(("/sign-in", "Sign in by e-mail"))
+            }
             PageError::NoPortalSession | PageError::ExpiredInvite => Some(("/portal/sign-in", "Ask for a link")),
             _ => None,
         }
@@ -207,6 +221,9 @@ impl IntoResponse for PageError {
         let mut response = render::html(self.status(), body, render::CachePolicy::Never);
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if let PageError::TooOften { retry_after_seconds } = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
         }
         response
     }

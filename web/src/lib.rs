@@ -105,6 +105,11 @@ impl App {
     }
 }
 
+/// The page that refuses what never reached [`router`], with its headers.
+pub async fn refuse(error: error::PageError) -> axum::response::Response {
+    render::secure(axum::response::IntoResponse::into_response(error)).await
+}
+
 /// Every page, asset and live stream, with a page for everything that is not found.
 ///
 /// `/healthz`, `/api` and `/webhooks` belong to others; merge them beside this router.
@@ -117,6 +122,7 @@ pub fn router(app: App) -> Router {
         .merge(live::router())
         .fallback(pages::not_found)
         .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(axum::middleware::from_fn(session::set_followers))
         .layer(axum::middleware::map_response(render::secure))
         .with_state(app)
 }

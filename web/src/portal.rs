@@ -19,6 +19,8 @@ pub struct PortalGuest {
 pub struct PortalView {
     /// Every form sends it back.
     pub csrf: Secret,
+    /// The cookie that follows the one shown, when that one is old.
+    pub renewed: Option<SessionCookie>,
     /// Name of the vendor.
     pub vendor: String,
     /// Name of the affiliate.

@@ -4,15 +4,19 @@ use crate::App;
 use crate::backend::{Place, Secret, SessionCookie, SessionView, VendorView};
 use crate::error::PageError;
 use crate::render::CachePolicy;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::ids::Mode;
+use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
 /// Longest cookie value that is looked at, in bytes.
 const MAX_COOKIE_BYTES: usize = 256;
+/// How long somebody may stay at an OpenID provider, in seconds.
+const SENT_AWAY_S: u64 = 15 * 60;
 
 /// A visitor with a session.
 pub struct Visitor {
@@ -40,6 +44,7 @@ impl FromRequestParts<App> for Visitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Visitor, PageError> {
         let cookie = read_cookie(parts, &app.settings.cookie_name).ok_or(PageError::NoSession)?;
         let session = app.backend.session(&cookie).await?.ok_or(PageError::NoSession)?;
+        follow(parts, app, &app.settings.cookie_name, session.renewed.as_ref());
         Ok(Visitor { cookie, session })
     }
 }
@@ -132,15 +137,56 @@ pub(crate) fn read_cookie(parts: &Parts, name: &str) -> Option<SessionCookie> {
         .map(|(_, value)| SessionCookie(value.to_owned()))
 }
 
+/// Cookies that the answer to a request has to set, because the ones shown are old.
+#[derive(Clone, Default)]
+struct Followers(Arc<Mutex<Vec<HeaderValue>>>);
+
+/// Notes that a cookie follows the one that a request has shown.
+pub(crate) fn follow(parts: &Parts, app: &App, name: &str, renewed: Option<&SessionCookie>) {
+    let Some((cookie, followers)) = renewed.zip(parts.extensions.get::<Followers>()) else {
+        return;
+    };
+    if let Ok(line) = HeaderValue::from_str(&cookie_line(app, name, &cookie.0, max_age_seconds(app))) {
+        followers.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
+/// Sets them. An answer that signs somebody in or out has cookies of its own, and those count.
+pub(crate) async fn set_followers(mut request: Request, next: Next) -> Response {
+    let followers = Followers::default();
+    request.extensions_mut().insert(followers.clone());
+    let mut response = next.run(request).await;
+    if !response.headers().contains_key(header::SET_COOKIE) {
+        for line in followers.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            response.headers_mut().append(header::SET_COOKIE, line);
+        }
+    }
+    response
+}
+
+fn max_age_seconds(app: &App) -> u64 {
+    u64::from(app.settings.cookie_days) * 86_400
+}
+
 /// To a page, with the cookie of a new session.
 pub(crate) fn enter(app: &App, name: &str, cookie: &SessionCookie, target: &str) -> Result<Response, PageError> {
-    let max_age_seconds = u64::from(app.settings.cookie_days) * 86_400;
-    redirect(target, &cookie_line(app, name, &cookie.0, max_age_seconds))
+    redirect(target, &[cookie_line(app, name, &cookie.0, max_age_seconds(app))])
 }
 
 /// To a page, without the cookie.
 pub(crate) fn leave(app: &App, name: &str, target: &str) -> Result<Response, PageError> {
-    redirect(target, &cookie_line(app, name, "", 0))
+    redirect(target, &[cookie_line(app, name, "", 0)])
+}
+
+/// To another site, with a cookie that is gone in a few minutes.
+pub(crate) fn send_away(app: &App, (name, kept): (&str, &Secret), target: &str) -> Result<Response, PageError> {
+    redirect(target, &[cookie_line(app, name, &kept.0, SENT_AWAY_S)])
+}
+
+/// As [`enter`], without the cookie of [`send_away`].
+pub(crate) fn come_back(app: &App, away: &str, cookie: &SessionCookie, target: &str) -> Result<Response, PageError> {
+    let entered = cookie_line(app, &app.settings.cookie_name, &cookie.0, max_age_seconds(app));
+    redirect(target, &[entered, cookie_line(app, away, "", 0)])
 }
 
 fn cookie_line(app: &App, name: &str, value: &str, max_age_seconds: u64) -> String {
@@ -148,10 +194,12 @@ fn cookie_line(app: &App, name: &str, value: &str, max_age_seconds: u64) -> Stri
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age_seconds}{secure}")
 }
 
-fn redirect(target: &str, cookie: &str) -> Result<Response, PageError> {
-    let line = HeaderValue::from_str(cookie).map_err(|_| PageError::NoSession)?;
+fn redirect(target: &str, cookies: &[String]) -> Result<Response, PageError> {
     let mut response = Redirect::to(target).into_response();
-    response.headers_mut().insert(header::SET_COOKIE, line);
+    for cookie in cookies {
+        let line = HeaderValue::from_str(cookie).map_err(|_| PageError::NoSession)?;
+        response.headers_mut().append(header::SET_COOKIE, line);
+    }
     response.headers_mut().insert(header::CACHE_CONTROL, CachePolicy::Never.header());
     Ok(response)
 }

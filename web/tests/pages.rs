@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use std::sync::Arc;
 use tower::ServiceExt;
 use web::render::CONTENT_SECURITY_POLICY;
-use web::sample::{COOKIE, CSRF, PORTAL_COOKIE, PORTAL_LINK, SampleBackend, TOKEN};
+use web::sample::{COOKIE, CSRF, OLD_COOKIE, PORTAL_COOKIE, PORTAL_LINK, SampleBackend, TOKEN};
 use web::{App, Settings};
 
 /// 21 November 2026, 12:03 in Berlin.
@@ -593,6 +593,43 @@ async fn a_link_shows_a_button_and_opens_with_it_only() {
     for path in ["/sign-in/link/other", &format!("/sign-in/link/{}", "a".repeat(300))] {
         let seen = site.ask(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!((seen.status, site.ask(form(path, "none", "")).await.status), (StatusCode::GONE, StatusCode::GONE));
+    }
+}
+
+#[tokio::test]
+async fn an_old_cookie_is_followed_by_another_unless_the_answer_ends_the_session() {
+    let site = Site::new();
+    let old = |request: axum::http::request::Builder| {
+        request.header(header::COOKIE, format!("affilitrack_session={OLD_COOKIE}"))
+    };
+    for path in ["/account", "/elsewhere/dashboard"] {
+        let answer = site.ask(old(Request::get(path)).body(Body::empty()).unwrap()).await;
+        let line = header_text(&answer, header::SET_COOKIE);
+        assert!(line.starts_with(&format!("affilitrack_session={COOKIE}; ")), "{path}: {line}");
+        assert!(line.contains("HttpOnly") && line.contains("Max-Age=2592000"), "{line}");
+    }
+    let fresh = site.ask(with_session("/account").body(Body::empty()).unwrap()).await;
+    assert!(!fresh.headers.contains_key(header::SET_COOKIE));
+    let out = old(Request::post("/sign-out")).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let out = site.ask(out.body(Body::from(format!("csrf={CSRF}"))).unwrap()).await;
+    let lines: Vec<_> = out.headers.get_all(header::SET_COOKIE).iter().collect();
+    assert!(lines.len() == 1 && lines[0].to_str().unwrap().contains("Max-Age=0"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_openid_provider_that_signs_nobody_in_is_named() {
+    let site = Site::new();
+    let said = [
+        ("/sign-in", "Continue with Google"),
+        ("/sign-in/openid", "Google does not answer"),
+        ("/sign-in/openid/callback?code=unsure&state=x", "Google cannot vouch that maya@example.com is yours today"),
+        ("/sign-in/openid/callback?code=unknown&state=x", "Nobody here has the address maya@example.com"),
+        ("/sign-in/openid/callback?error=access_denied&state=x", "Google did not sign you in"),
+    ];
+    for (path, words) in said {
+        let answer = site.ask(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert!(answer.body.contains(words), "{path}: {}", answer.body);
+        assert!(!answer.headers.contains_key(header::SET_COOKIE), "{path}");
     }
 }
 

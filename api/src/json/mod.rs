@@ -1,10 +1,9 @@
 //! The read-only JSON API, `/api/v1`. See `docs/API.md`.
 //!
-//! A request passes [`auth::require_key`] (key to scope), [`budget`] (requests per key), and
+//! A request passes [`auth::require_key`] (key to scope), [`crate::budget`] (requests per key), and
 //! then a handler, which sees the scope and never the key.
 
 mod auth;
-mod budget;
 mod error;
 mod ledger;
 mod lines;
@@ -17,15 +16,14 @@ mod views;
 #[cfg(test)]
 mod router_tests;
 
-pub use budget::BudgetLimits;
 pub use error::ApiError;
 
+use crate::budget::{BudgetLimits, Budgets};
 use crate::services::{KeyResolver, LedgerReads, Reports};
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::Response;
-use budget::Budgets;
 use std::sync::Arc;
 
 /// What the handlers share.
@@ -33,7 +31,7 @@ pub struct JsonApi {
     pub(crate) reports: Reports,
     pub(crate) ledger: Arc<dyn LedgerReads>,
     pub(crate) keys: Arc<dyn KeyResolver>,
-    pub(crate) budgets: Budgets,
+    pub(crate) budgets: Budgets<[u8; 32]>,
 }
 
 impl JsonApi {

@@ -1,7 +1,8 @@
 //! The whole read side for tests: the real engine, the real control store, and doubles for
 //! what the fold's store tells.
 
-use crate::json::{BudgetLimits, JsonApi, router};
+use crate::budget::BudgetLimits;
+use crate::json::{JsonApi, router};
 use crate::model::Watermark;
 use crate::services::query_cache::{CacheLimits, QueryCache};
 use crate::services::sources::*;

@@ -6,6 +6,7 @@ use super::connections::mode_named;
 use super::database::{Database, values};
 use super::decide::audit;
 use super::resolve::checked_text;
+use super::rotation::{SESSION_OF_COOKIE, Shown};
 use super::sealer::Sealer;
 use super::*;
 use sha2::{Digest, Sha256};
@@ -79,20 +80,23 @@ pub(super) fn open_session(
         values![hash(&cookie), &csrf, now.0, expires_at.0],
     )?;
     audit(database, VendorId(0), "operator", "open_session", "{}", now)?;
-    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at, person: None }))
+    Ok(Some(Session { shown: Shown::first(cookie, now), csrf, expires_at, person: None }))
 }
 
 /// The session of a cookie, as it is stored.
 pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> ControlResult<Option<Session>> {
     let found = database.query_optional(
-        "select csrf, expires_at from sessions where hash = ?1 and expires_at > ?2",
+        &format!(
+            "select csrf, expires_at, hash, created_at from sessions
+             where hash = {SESSION_OF_COOKIE} and expires_at > ?2"
+        ),
         values![hash(cookie), now.0],
     )?;
     let Some(row) = found else {
         return sign_in::session(database, cookie, now);
     };
     let (csrf, expires_at) = (row.get(0)?, Timestamp(row.get(1)?));
-    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at, person: None }))
+    Ok(Some(Session { shown: Shown::of(cookie, row.get(2)?, row.get(3)?), csrf, expires_at, person: None }))
 }
 
 /// The later end of a session that is used now; none while the stored one is near enough.
@@ -102,19 +106,19 @@ pub(super) fn later_end(expires_at: Timestamp, now: Timestamp) -> Option<Timesta
 }
 
 /// Moves the end of a session that is used now.
-pub(super) fn move_end(database: &dyn Database, cookie: &str, now: Timestamp, end: Timestamp) -> ControlResult<()> {
-    sign_in::note_use(database, cookie, now, end)?;
+pub(super) fn move_end(database: &dyn Database, session: &[u8], now: Timestamp, end: Timestamp) -> ControlResult<()> {
+    sign_in::note_use(database, session, now, end)?;
     database.execute(
         "update sessions set expires_at = ?2 where hash = ?1 and expires_at < ?2",
-        values![hash(cookie), end.0],
+        values![session.to_vec(), end.0],
     )?;
     Ok(())
 }
 
 /// Ends a session.
-pub(super) fn close_session(database: &dyn Database, cookie: &str) -> ControlResult<()> {
+pub(super) fn close_session(database: &dyn Database, session: &[u8]) -> ControlResult<()> {
     for table in ["sessions", "person_sessions"] {
-        database.execute(&format!("delete from {table} where hash = ?1"), values![hash(cookie)])?;
+        database.execute(&format!("delete from {table} where hash = ?1"), values![session.to_vec()])?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ async fn affiliate(store: &dyn ControlStore, vendor: VendorId, fields: serde_jso
     store.decide(vendor, vec![decision], "test", NOW).await.unwrap();
 }
 
-async fn with_maya(store: &dyn ControlStore) -> (VendorId, TenantScope) {
+pub(super) async fn with_maya(store: &dyn ControlStore) -> (VendorId, TenantScope) {
     let acme = vendor(store, "acme").await;
     affiliate(store, acme, json!({"key": "aff_maya", "name": "Maya", "email": "maya@example.com"})).await;
     affiliate(store, acme, json!({"key": "aff_ben", "name": "Ben"})).await;

@@ -15,6 +15,7 @@ mod connections;
 mod database;
 mod decide;
 mod failures;
+mod identities;
 pub mod input;
 mod mails;
 mod model;
@@ -26,6 +27,7 @@ mod portal_store;
 mod postgres_store;
 mod reading;
 mod resolve;
+mod rotation;
 mod rows;
 mod sealer;
 mod sign_in;
@@ -40,6 +42,8 @@ mod conformance;
 mod conformance_alerts;
 #[cfg(test)]
 mod conformance_decisions;
+#[cfg(test)]
+mod conformance_identities;
 #[cfg(test)]
 mod conformance_people;
 #[cfg(test)]
@@ -253,6 +257,9 @@ pub trait ControlStore: People + MailQueue + Portal + Alerts {
     async fn open_session(&self, token: &str, now: Timestamp) -> ControlResult<Option<Session>>;
     /// The session of a cookie. It ends 30 days after it was last used.
     async fn session(&self, cookie: &str, now: Timestamp) -> ControlResult<Option<Session>>;
+    /// The cookie that follows the session's, if that one is a day old. Until the new one is shown both open the session,
+    /// so one that is lost on its way does no harm.
+    async fn renew_session(&self, session: &Session, now: Timestamp) -> ControlResult<Option<SecretText>>;
     /// Ends a session.
     async fn close_session(&self, session: &Session) -> ControlResult<()>;
     /// The vendors that a session may open.

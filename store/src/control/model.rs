@@ -1,6 +1,7 @@
 //! What the control store takes and gives.
 
 use super::people::PersonId;
+use super::rotation::Shown;
 use crate::secrets::SecretText;
 use domain::decision::{Campaign, Decision, Review, SetRule};
 use domain::ids::{AffiliateId, CodeId, ConnectionId, Mode, Provider, Timestamp, VendorId};
@@ -324,7 +325,7 @@ pub struct AuditRow {
 /// cookie that it has checked.
 #[derive(Debug, Clone)]
 pub struct Session {
-    pub(super) cookie: SecretText,
+    pub(super) shown: Shown,
     pub(super) csrf: String,
     pub(super) expires_at: Timestamp,
     pub(super) person: Option<PersonId>,
@@ -333,7 +334,7 @@ pub struct Session {
 impl Session {
     /// The value of the session cookie.
     pub fn cookie(&self) -> &SecretText {
-        &self.cookie
+        &self.shown.cookie
     }
 
     /// Who it is; none for the operator, who came with a token of the command line and may open every vendor.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 28] = [
+pub(super) const TABLES: [&str; 30] = [
     "vendors",
     "connections",
     "endpoints",
@@ -41,6 +41,8 @@ pub(super) const TABLES: [&str; 28] = [
     "mails",
     "portal_links",
     "portal_sessions",
+    "person_identities",
+    "session_cookies",
     "alert_labels",
 ];
 /// Rows that are in memory at the same time.

@@ -129,6 +129,30 @@ pub enum CodeTried {
     Gone,
 }
 
+/// Who somebody is, as an OpenID provider says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The provider.
+    pub issuer: String,
+    /// Its number for them.
+    pub subject: String,
+    /// Their address.
+    pub email: MailAddress,
+    /// Whether its word on the address is enough to take them for whoever reads that mail.
+    pub is_vouched: bool,
+}
+
+/// What came of signing in with an OpenID provider.
+#[derive(Debug)]
+pub enum IdentityTried {
+    /// They are signed in.
+    Opened(Session),
+    /// The address has to be proved by mail.
+    MailFirst,
+    /// Nobody here has the address, and unknown people may not sign up.
+    Unknown,
+}
+
 /// One of a person's sessions, for the list of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
@@ -162,6 +186,15 @@ pub trait People: Send + Sync {
     async fn open_by_link(&self, link: &str, agent: &str, now: Timestamp) -> ControlResult<Option<Session>>;
     /// Uses a code up, with the ticket of the browser that asked for it.
     async fn open_by_code(&self, ticket: &str, code: &str, agent: &str, now: Timestamp) -> ControlResult<CodeTried>;
+    /// Signs somebody in who an OpenID provider knows. A provider's person stays the same person when their address
+    /// changes there; one who is new is taken for whoever has the address here, if the provider's word is enough.
+    async fn open_by_identity(
+        &self,
+        identity: &Identity,
+        may_sign_up: bool,
+        agent: &str,
+        now: Timestamp,
+    ) -> ControlResult<IdentityTried>;
     /// The person of a session; none of the operator's.
     async fn person(&self, session: &Session) -> ControlResult<Option<Person>>;
     /// The sessions of a session's person, the last used first.

@@ -38,6 +38,19 @@ impl<B: Backend> People for ControlStoreOn<B> {
         self.backend.write(Reach::Wiring, Tells::NOTHING, open).await
     }
 
+    async fn open_by_identity(
+        &self,
+        identity: &Identity,
+        may_sign_up: bool,
+        agent: &str,
+        now: Timestamp,
+    ) -> ControlResult<IdentityTried> {
+        let (sealer, identity, agent) = (self.sealer(), identity.clone(), agent.to_owned());
+        let open =
+            move |database: &dyn Database| identities::open(database, &sealer, &identity, may_sign_up, &agent, now);
+        self.backend.write(Reach::Wiring, Tells::NOTHING, open).await
+    }
+
     async fn person(&self, session: &Session) -> ControlResult<Option<Person>> {
         let Some(person) = session.person else { return Ok(None) };
         self.backend.read(Reach::Wiring, move |database| sign_in::person(database, person)).await
@@ -45,8 +58,8 @@ impl<B: Backend> People for ControlStoreOn<B> {
 
     async fn sessions_of(&self, session: &Session, now: Timestamp) -> ControlResult<Vec<SessionInfo>> {
         let Some(person) = session.person else { return Ok(Vec::new()) };
-        let cookie = session.cookie.clone();
-        let list = move |database: &dyn Database| sign_in::sessions_of(database, person, cookie.expose(), now);
+        let this = session.shown.session.clone();
+        let list = move |database: &dyn Database| sign_in::sessions_of(database, person, &this, now);
         self.backend.read(Reach::Wiring, list).await
     }
 

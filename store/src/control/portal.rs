@@ -9,6 +9,7 @@ use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::mails::{self, MailId, NewMail};
 use super::resolve::read_json;
+use super::rotation::{SESSION_OF_COOKIE, Shown};
 use super::sealer::Sealer;
 use super::{ControlError, ControlResult, MailAddress, SIGN_IN_LIFE_MS};
 use crate::scope::TenantScope;
@@ -49,7 +50,7 @@ pub type PortalMail = Box<dyn Fn(&PortalGuest, VendorId, &SecretText, MailId) ->
 /// checked.
 #[derive(Debug, Clone)]
 pub struct PortalSession {
-    cookie: SecretText,
+    pub(super) shown: Shown,
     csrf: String,
     expires_at: Timestamp,
     vendor: VendorId,
@@ -75,7 +76,7 @@ pub struct PortalPlace {
 impl PortalSession {
     /// The value of the portal's cookie.
     pub fn cookie(&self) -> &SecretText {
-        &self.cookie
+        &self.shown.cookie
     }
 
     /// What every form of the session must send back.
@@ -131,6 +132,8 @@ pub trait Portal: Send + Sync {
     async fn portal_session(&self, cookie: &str, now: Timestamp) -> ControlResult<Option<PortalSession>>;
     /// The session's codes as people write them: those that sales of now would be credited by.
     async fn portal_codes(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Vec<String>>;
+    /// The cookie that follows the session's, as with members'.
+    async fn renew_portal(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Option<SecretText>>;
     /// Ends a session.
     async fn close_portal(&self, session: &PortalSession) -> ControlResult<()>;
 }
@@ -376,19 +379,21 @@ pub(super) fn open(
 
 pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> ControlResult<Option<PortalSession>> {
     let found = database.query_optional(
-        "select portal_sessions.vendor, portal_sessions.affiliate, csrf, expires_at, vendors.name, time_zone, is_demo,
-           affiliates.name, suspended_at
-         from portal_sessions
-         join affiliates on affiliates.id = portal_sessions.affiliate and affiliates.email = portal_sessions.email
-         join vendors on vendors.id = portal_sessions.vendor
-         where hash = ?1 and expires_at > ?2",
+        &format!(
+            "select portal_sessions.vendor, portal_sessions.affiliate, csrf, expires_at, vendors.name, time_zone, is_demo,
+               affiliates.name, suspended_at, portal_sessions.hash, portal_sessions.created_at
+             from portal_sessions
+             join affiliates on affiliates.id = portal_sessions.affiliate and affiliates.email = portal_sessions.email
+             join vendors on vendors.id = portal_sessions.vendor
+             where portal_sessions.hash = {SESSION_OF_COOKIE} and expires_at > ?2"
+        ),
         values![hash(cookie), now.0],
     )?;
     let Some(row) = found else {
         return Ok(None);
     };
     Ok(Some(PortalSession {
-        cookie: SecretText::new(cookie),
+        shown: Shown::of(cookie, row.get(9)?, row.get(10)?),
         csrf: row.get(2)?,
         expires_at: Timestamp(row.get(3)?),
         vendor: VendorId(row.get(0)?),
@@ -404,15 +409,15 @@ pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> 
 }
 
 /// Notes that a session is used, and moves its end.
-pub(super) fn note_use(database: &dyn Database, cookie: &str, now: Timestamp, end: Timestamp) -> ControlResult<()> {
+pub(super) fn note_use(database: &dyn Database, session: &[u8], now: Timestamp, end: Timestamp) -> ControlResult<()> {
     database.execute(
         "update portal_sessions set last_used_at = ?2, expires_at = ?3 where hash = ?1 and expires_at < ?3",
-        values![hash(cookie), now.0, end.0],
+        values![session.to_vec(), now.0, end.0],
     )?;
     Ok(())
 }
 
-pub(super) fn close(database: &dyn Database, cookie: &str) -> ControlResult<()> {
-    database.execute("delete from portal_sessions where hash = ?1", values![hash(cookie)])?;
+pub(super) fn close(database: &dyn Database, session: &[u8]) -> ControlResult<()> {
+    database.execute("delete from portal_sessions where hash = ?1", values![session.to_vec()])?;
     Ok(())
 }

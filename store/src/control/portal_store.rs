@@ -2,7 +2,7 @@
 
 use super::backend::{Backend, Reach, Tells};
 use super::database::Database;
-use super::store::ControlStoreOn;
+use super::store::{ControlStoreOn, renew};
 use super::*;
 
 #[async_trait]
@@ -46,11 +46,15 @@ impl<B: Backend> Portal for ControlStoreOn<B> {
         if let Some(session) = &session
             && let Some(end) = access::later_end(session.expires_at(), now)
         {
-            let cookie = session.cookie().clone();
-            let note = move |database: &dyn Database| portal::note_use(database, cookie.expose(), now, end);
+            let shown = session.shown.clone();
+            let note = move |database: &dyn Database| portal::note_use(database, &shown.session, now, end);
             self.backend.write(Reach::Wiring, Tells::NOTHING, note).await?;
         }
         Ok(session)
+    }
+
+    async fn renew_portal(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Option<SecretText>> {
+        renew(self, session.shown.clone(), now).await
     }
 
     async fn portal_codes(&self, session: &PortalSession, now: Timestamp) -> ControlResult<Vec<String>> {
@@ -60,8 +64,8 @@ impl<B: Backend> Portal for ControlStoreOn<B> {
     }
 
     async fn close_portal(&self, session: &PortalSession) -> ControlResult<()> {
-        let cookie = session.cookie().clone();
-        let close = move |database: &dyn Database| portal::close(database, cookie.expose());
+        let shown = session.shown.clone();
+        let close = move |database: &dyn Database| portal::close(database, &shown.session);
         self.backend.write(Reach::Wiring, Tells::NOTHING, close).await
     }
 }

@@ -5,6 +5,7 @@ use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::mails::{self, MailId};
 use super::people::*;
+use super::rotation::{SESSION_OF_COOKIE, Shown};
 use super::sealer::Sealer;
 use super::{ControlError, ControlResult, NewVendor, Session, Vendor, vendors};
 use crate::secrets::SecretText;
@@ -158,13 +159,13 @@ pub(super) fn open_by_code(
     Ok(CodeTried::Opened(open(database, sealer, &MailAddress::stored(row.get(0)?)?, agent, now)?))
 }
 
-fn person_of(database: &dyn Database, email: &MailAddress) -> ControlResult<Option<PersonId>> {
+pub(super) fn person_of(database: &dyn Database, email: &MailAddress) -> ControlResult<Option<PersonId>> {
     let found = database.query_optional("select id from people where email = ?1", values![email.as_str()])?;
     Ok(found.map(|row| row.get(0)).transpose()?.map(PersonId))
 }
 
 /// A session of whoever reads the mail of this address; the person is made at the first.
-fn open(
+pub(super) fn open(
     database: &dyn Database,
     sealer: &Sealer,
     email: &MailAddress,
@@ -193,7 +194,7 @@ fn open(
         values![hash(&cookie), person.0, &csrf, agent, now.0, expires_at.0],
     )?;
     audit(database, VendorId(0), &actor(person), "open_session", "{}", now)?;
-    Ok(Session { cookie: SecretText::new(cookie), csrf, expires_at, person: Some(person) })
+    Ok(Session { shown: Shown::first(cookie, now), csrf, expires_at, person: Some(person) })
 }
 
 /// A person in the audit log. Not the address: it can be erased, the log stays.
@@ -204,21 +205,24 @@ pub(super) fn actor(person: PersonId) -> String {
 /// A person's session, as it is stored.
 pub(super) fn session(database: &dyn Database, cookie: &str, now: Timestamp) -> ControlResult<Option<Session>> {
     let found = database.query_optional(
-        "select csrf, expires_at, person from person_sessions where hash = ?1 and expires_at > ?2",
+        &format!(
+            "select csrf, expires_at, person, hash, created_at from person_sessions
+             where hash = {SESSION_OF_COOKIE} and expires_at > ?2"
+        ),
         values![hash(cookie), now.0],
     )?;
     let Some(row) = found else {
         return Ok(None);
     };
     let (csrf, expires_at, person) = (row.get(0)?, Timestamp(row.get(1)?), Some(PersonId(row.get(2)?)));
-    Ok(Some(Session { cookie: SecretText::new(cookie), csrf, expires_at, person }))
+    Ok(Some(Session { shown: Shown::of(cookie, row.get(3)?, row.get(4)?), csrf, expires_at, person }))
 }
 
 /// Notes that a person's session is used, and moves its end.
-pub(super) fn note_use(database: &dyn Database, cookie: &str, now: Timestamp, end: Timestamp) -> ControlResult<()> {
+pub(super) fn note_use(database: &dyn Database, session: &[u8], now: Timestamp, end: Timestamp) -> ControlResult<()> {
     database.execute(
         "update person_sessions set last_used_at = ?2, expires_at = ?3 where hash = ?1 and last_used_at < ?4",
-        values![hash(cookie), now.0, end.0, now.0 - SESSION_STEP_MS / 2],
+        values![session.to_vec(), now.0, end.0, now.0 - SESSION_STEP_MS / 2],
     )?;
     Ok(())
 }
@@ -231,10 +235,9 @@ pub(super) fn person(database: &dyn Database, id: PersonId) -> ControlResult<Opt
 pub(super) fn sessions_of(
     database: &dyn Database,
     person: PersonId,
-    cookie: &str,
+    this: &[u8],
     now: Timestamp,
 ) -> ControlResult<Vec<SessionInfo>> {
-    let this = hash(cookie);
     let rows = database.query(
         "select hash, agent, created_at, last_used_at from person_sessions where person = ?1 and expires_at > ?2
          order by last_used_at desc, hash",

@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Reach, Tells};
 use super::database::Database;
+use super::rotation::{Due, Shown};
 use super::sealer::Sealer;
 use super::*;
 use crate::secrets::FillRandom;
@@ -23,6 +24,21 @@ impl<B> ControlStoreOn<B> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).clone();
         Sealer { keys, random: Arc::clone(&self.random) }
     }
+}
+
+/// The cookie that follows the one shown, if it is time. Mostly it is not, and nothing is written.
+pub(super) async fn renew<B: Backend>(
+    store: &ControlStoreOn<B>,
+    shown: Shown,
+    now: Timestamp,
+) -> ControlResult<Option<SecretText>> {
+    let (sealer, known) = (store.sealer(), shown.clone());
+    let due = store.backend.read(Reach::Wiring, move |database| rotation::due(database, &known, now)).await?;
+    if due == Due::Nothing {
+        return Ok(None);
+    }
+    let renew = move |database: &dyn Database| rotation::renew(database, &sealer, &shown, now);
+    store.backend.write(Reach::Wiring, Tells::NOTHING, renew).await
 }
 
 #[async_trait]
@@ -265,10 +281,10 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
             return Ok(None);
         };
         if let Some(end) = access::later_end(session.expires_at, now) {
-            let cookie = session.cookie.clone();
+            let shown = session.shown.clone();
             self.backend
                 .write(Reach::Wiring, Tells::NOTHING, move |database| {
-                    access::move_end(database, cookie.expose(), now, end)
+                    access::move_end(database, &shown.session, now, end)
                 })
                 .await?;
             session.expires_at = end;
@@ -276,10 +292,14 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         Ok(Some(session))
     }
 
+    async fn renew_session(&self, session: &Session, now: Timestamp) -> ControlResult<Option<SecretText>> {
+        renew(self, session.shown.clone(), now).await
+    }
+
     async fn close_session(&self, session: &Session) -> ControlResult<()> {
-        let cookie = session.cookie.clone();
+        let shown = session.shown.clone();
         self.backend
-            .write(Reach::Wiring, Tells::NOTHING, move |database| access::close_session(database, cookie.expose()))
+            .write(Reach::Wiring, Tells::NOTHING, move |database| access::close_session(database, &shown.session))
             .await
     }
 

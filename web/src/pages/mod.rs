@@ -10,6 +10,7 @@ mod connections;
 mod dashboard;
 mod figures;
 mod open;
+mod openid;
 mod payouts;
 mod portal;
 mod purchase;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(connections::router())
         .merge(welcome::router())
         .merge(sign_in::router())
+        .merge(openid::router())
         .merge(account::router())
         .merge(portal::router())
 }

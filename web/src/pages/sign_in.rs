@@ -55,6 +55,10 @@ struct SignInPage<'a> {
     code_error: &'a str,
     /// Mail is not sent here, it is shown.
     shows_mail: bool,
+    /// The OpenID provider that may be used instead, if there is one.
+    openid: Option<&'a str>,
+    /// What came of it.
+    openid_error: &'a str,
 }
 
 impl SignInPage<'_> {
@@ -77,9 +81,10 @@ async fn show(State(app): State<App>, visitor: Result<Visitor, PageError>) -> Re
     page(&app).await?.answer(StatusCode::OK)
 }
 
-async fn page(app: &App) -> Result<SignInPage<'static>, PageError> {
+async fn page(app: &App) -> Result<SignInPage<'_>, PageError> {
     let shows_mail = app.backend.caught_mail(None).await?.is_some();
-    Ok(SignInPage { email: "", email_error: "", ticket: "", code_error: "", shows_mail })
+    let openid = app.backend.openid_provider();
+    Ok(SignInPage { email: "", email_error: "", ticket: "", code_error: "", shows_mail, openid, openid_error: "" })
 }
 
 async fn ask(State(app): State<App>, headers: HeaderMap, Filled(form): Filled<AskForm>) -> Result<Response, PageError> {
@@ -152,7 +157,12 @@ fn opened(app: &App, session: &NewSession) -> Result<Response, PageError> {
     enter(app, &app.settings.cookie_name, &session.cookie, "/")
 }
 
-fn agent(headers: &HeaderMap) -> &str {
+/// The page after an OpenID provider signed nobody in.
+pub(super) async fn after_openid(app: &App, email: &str, openid_error: &str) -> Result<Response, PageError> {
+    SignInPage { email, openid_error, ..page(app).await? }.answer(StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+pub(super) fn agent(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
 }
 

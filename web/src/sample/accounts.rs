@@ -47,6 +47,22 @@ impl Accounts for SampleBackend {
         })
     }
 
+    fn openid_provider(&self) -> Option<&str> {
+        Some("Google")
+    }
+
+    async fn begin_openid(&self) -> Result<Option<OpenIdStart>, BackendError> {
+        Ok(None)
+    }
+
+    async fn finish_openid(&self, answer: OpenIdAnswer<'_>, _agent: &str) -> Result<OpenIdOutcome, BackendError> {
+        Ok(match answer.code {
+            "unsure" => OpenIdOutcome::MailFirst { email: EMAIL.to_owned() },
+            "unknown" => OpenIdOutcome::Unknown { email: EMAIL.to_owned() },
+            _ => OpenIdOutcome::Failed,
+        })
+    }
+
     async fn account(&self, _cookie: &SessionCookie) -> Result<AccountView, BackendError> {
         let now = self.now();
         let row = |id: &str, agent: &str, days: i64, is_this| SessionRow {

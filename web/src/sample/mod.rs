@@ -35,6 +35,8 @@ pub use alerts::ALERT;
 pub const TOKEN: &str = "sample-token";
 /// The cookie of the sample session.
 pub const COOKIE: &str = "sample-session";
+/// A cookie of the sample session that is so old that another follows it.
+pub const OLD_COOKIE: &str = "sample-session-of-yesterday";
 /// The form token of the sample session.
 pub const CSRF: &str = "sample-form-token";
 /// Time zone of every sample vendor.
@@ -147,7 +149,9 @@ impl Backend for SampleBackend {
 
     async fn session(&self, cookie: &SessionCookie) -> Result<Option<SessionView>, BackendError> {
         let vendors = self.locked().vendors.clone();
-        Ok((cookie.0 == COOKIE).then(|| SessionView { csrf: Secret(CSRF.into()), vendors }))
+        let renewed = (cookie.0 == OLD_COOKIE).then(|| SessionCookie(COOKIE.into()));
+        let is_known = cookie.0 == COOKIE || renewed.is_some();
+        Ok(is_known.then(|| SessionView { csrf: Secret(CSRF.into()), renewed, vendors }))
     }
 
     async fn modes_with_data(&self, cookie: &SessionCookie, vendor: &str) -> Result<Vec<Mode>, BackendError> {

@@ -55,6 +55,7 @@ impl Portals for SampleBackend {
         }
         Ok(Some(PortalView {
             csrf: Secret(CSRF.into()),
+            renewed: None,
             vendor: "Acme Analytics".into(),
             affiliate: "Maya".into(),
             time_zone: TIME_ZONE.into(),

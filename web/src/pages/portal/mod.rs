@@ -7,7 +7,7 @@ use crate::App;
 use crate::backend::SessionCookie;
 use crate::error::PageError;
 use crate::portal::PortalView;
-use crate::session::read_cookie;
+use crate::session::{follow, read_cookie};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
@@ -32,6 +32,7 @@ impl FromRequestParts<App> for Guest {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Guest, PageError> {
         let cookie = read_cookie(parts, &cookie_name(app)).ok_or(PageError::NoPortalSession)?;
         let view = app.backend.portal_session(&cookie).await?.ok_or(PageError::NoPortalSession)?;
+        follow(parts, app, &cookie_name(app), view.renewed.as_ref());
         Ok(Guest { cookie, view })
     }
 }

@@ -1,15 +1,16 @@
-//! How often a key may ask.
+//! How often somebody may ask: an API key, or the client of a form.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The budget of each key.
+/// The budget of each of them.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetLimits {
     /// Requests per minute in the long run.
@@ -28,46 +29,46 @@ impl Default for BudgetLimits {
     }
 }
 
-type KeyHash = [u8; 32];
+type Limiter<K, C> = RateLimiter<K, HashMapStateStore<K>, C, StateInformationMiddleware>;
 
-type Limiter<C> = RateLimiter<KeyHash, HashMapStateStore<KeyHash>, C, StateInformationMiddleware>;
-
-/// Keys that paused long enough to have their whole budget again are forgotten every so many
-/// requests, so that the table holds active keys only.
+/// Those who paused long enough to have their whole budget again are forgotten every so many
+/// requests, so that the table holds active ones only.
 const SWEEP_EVERY: u64 = 10_000;
 
-/// The budgets of all keys.
-pub(crate) struct Budgets<C: Clock = DefaultClock> {
-    limiter: Limiter<C>,
+/// The budgets of all of them.
+pub struct Budgets<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
+    limiter: Limiter<K, C>,
     clock: C,
     burst: u32,
     requests: AtomicU64,
 }
 
-/// What a request leaves of its key's budget.
+/// What a request leaves of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub struct Standing {
     limit: u32,
     remaining: u32,
-    /// Set when the budget is used up.
+    /// Set when the budget is used up: until it has room for one request.
     pub retry_after_seconds: Option<u64>,
 }
 
-impl Budgets<DefaultClock> {
-    pub fn new(limits: BudgetLimits) -> Budgets {
+impl<K: Hash + Eq + Clone> Budgets<K> {
+    /// Whole budgets for everybody, by the clock of the process.
+    pub fn new(limits: BudgetLimits) -> Budgets<K> {
         Budgets::with_clock(limits, DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Budgets<C> {
-    pub fn with_clock(limits: BudgetLimits, clock: C) -> Budgets<C> {
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Budgets<K, C> {
+    /// Whole budgets for everybody.
+    pub fn with_clock(limits: BudgetLimits, clock: C) -> Budgets<K, C> {
         let quota = Quota::per_minute(limits.per_minute).allow_burst(limits.burst);
         let limiter = Limiter::new(quota, HashMapStateStore::default(), clock.clone());
         Budgets { limiter, clock, burst: limits.burst.get(), requests: AtomicU64::new(0) }
     }
 
-    /// Takes one request out of a key's budget.
-    pub fn check(&self, key: KeyHash) -> Standing {
+    /// Takes one request out of a budget.
+    pub fn check(&self, key: K) -> Standing {
         if self.requests.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.limiter.retain_recent();
         }

@@ -1,7 +1,10 @@
-//! The demo workspace: a vendor of its own whose deliveries are signed and sent to our own edge,
-//! and go through the same log and fold as real ones.
+//! Demo workspaces: the operator's, and one for each person who signs up. Each is a vendor of its own whose deliveries
+//! are signed and sent to our own edge, and go through the same log and fold as real ones.
 
 mod events;
+mod own;
+
+pub use own::OwnDemos;
 
 use crate::in_log::wait_until_known;
 use crate::reading::Reading;
@@ -20,19 +23,30 @@ const DELIVERY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10)
 /// Who did it, in the audit log.
 const ACTOR: &str = "demo";
 
-/// Makes the demo workspace complete: what is there already is left alone, so that a start that
-/// was cut off in the middle goes on where it ended.
-pub async fn seed(app: &Reading, base_url: &str) -> anyhow::Result<()> {
-    let now = (app.clock)();
-    let new = NewVendor {
-        slug: DEMO.to_owned(),
+/// The demo of this slug.
+fn workspace(slug: &str) -> NewVendor {
+    NewVendor {
+        slug: slug.to_owned(),
         name: "Writer Pro (demo)".to_owned(),
         time_zone: "Europe/Berlin".to_owned(),
         is_demo: true,
-    };
-    let vendor = app.control.ensure_vendor(new, ACTOR, now).await?;
+    }
+}
+
+/// Makes the operator's demo complete, and those of people that were begun lately.
+pub async fn complete_all(app: &Reading, base_url: &str) -> anyhow::Result<()> {
+    app.control.ensure_vendor(workspace(DEMO), ACTOR, (app.clock)()).await?;
+    complete(app, base_url, DEMO).await?;
+    own::complete_unfinished(app, base_url).await
+}
+
+/// Makes a demo complete: what is there already is left alone, so that a start that was cut off in the middle goes on
+/// where it ended.
+async fn complete(app: &Reading, base_url: &str, slug: &str) -> anyhow::Result<()> {
+    let now = (app.clock)();
+    let vendor = app.control.vendor_by_slug(slug).await?.context("the demo workspace is gone")?;
     let secret = signing_secret(vendor.created_at);
-    let scope = app.control.admin_scope(&LocalAdmin::for_local_socket(), DEMO, Mode::Live).await?;
+    let scope = app.control.admin_scope(&LocalAdmin::for_local_socket(), slug, Mode::Live).await?;
     let scope = scope.context("the demo workspace is gone")?;
     if app.control.affiliates(&scope).await?.is_empty() {
         app.control.decide(vendor.id, parse_decisions(&events::decisions())?, ACTOR, now).await?;
@@ -41,7 +55,7 @@ pub async fn seed(app: &Reading, base_url: &str) -> anyhow::Result<()> {
         .control
         .connect(
             ConnectRequest {
-                vendor: DEMO.to_owned(),
+                vendor: slug.to_owned(),
                 provider: Provider::Stripe,
                 secret: SecretText::new(secret.clone()),
                 key: None,
@@ -71,7 +85,7 @@ pub async fn seed(app: &Reading, base_url: &str) -> anyhow::Result<()> {
         app.control.decide(vendor.id, parse_decisions(&events::reviews())?, ACTOR, now).await?;
     }
     if sent > 0 {
-        tracing::info!(sent, "the demo workspace is complete: {sent} sample events were delivered");
+        tracing::info!(sent, slug, "the demo workspace is complete: {sent} sample events were delivered");
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ mod alerts;
 mod failures;
 mod people;
 mod portal;
+mod workspace;
 
+use crate::demo::OwnDemos;
 use crate::in_log::wait_until_known;
 use crate::openid;
 use crate::reading::Reading;
@@ -35,12 +37,19 @@ use web::range::RangeChoice;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// How people come in.
+pub struct Doors {
+    /// Who may be signed in with beside the mail.
+    pub openid: Option<openid::Provider>,
+    /// What whoever signs up finds; none where they begin with the form that makes a workspace.
+    pub demos: Option<OwnDemos>,
+}
+
 /// The services as pages need them.
 pub struct Pages {
     app: Arc<Reading>,
     public_url: String,
-    /// Who may be signed in with beside the mail.
-    openid: Option<openid::Provider>,
+    doors: Doors,
     /// Ends live streams, so that shutdown does not wait for open pages.
     stop: CancellationToken,
     /// Told apart from other starts in ETags: what changed is remembered since the start only.
@@ -101,14 +110,9 @@ fn report_failed(doing: &'static str) -> impl Fn(ReportError) -> BackendError {
 
 impl Pages {
     /// Pages of a process that is reached under a URL.
-    pub fn new(
-        app: Arc<Reading>,
-        public_url: String,
-        openid: Option<openid::Provider>,
-        stop: CancellationToken,
-    ) -> Pages {
+    pub fn new(app: Arc<Reading>, public_url: String, doors: Doors, stop: CancellationToken) -> Pages {
         let started_at = (app.clock)();
-        Pages { app, public_url, openid, stop, started_at, streams: Arc::default() }
+        Pages { app, public_url, doors, stop, started_at, streams: Arc::default() }
     }
 
     async fn open(&self, cookie: &SessionCookie) -> Result<Session, BackendError> {
@@ -183,6 +187,7 @@ impl Pages {
         let refused = refused.map_err(anyhow::Error::from).map_err(failed("read what was refused"))?;
         let about = failures::About { provider: connection.provider, vendor, secrets: endpoint.secrets.len() };
         Ok(ConnectionView {
+            id: connection.connection.0,
             provider: connection.provider,
             endpoint_url: format!(
                 "{}/webhooks/{}/{}",
@@ -302,6 +307,7 @@ impl Backend for Pages {
             .map_err(anyhow::Error::from)
             .map_err(failed("list workspaces"))?;
         let view = |vendor: store::control::Vendor| VendorView {
+            can_be_removed: workspace::can_be_removed(&vendor.slug),
             slug: vendor.slug,
             name: vendor.name,
             is_demo: vendor.is_demo,

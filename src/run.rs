@@ -3,8 +3,9 @@
 use crate::app::App;
 use crate::base::{Base, Role};
 use crate::config::{Config, LogFormat};
+use crate::demo::OwnDemos;
 use crate::door::{Door, count_tries};
-use crate::pages::Pages;
+use crate::pages::{Doors, Pages};
 use crate::reading::Reading;
 use crate::{demo, openid, parts, socket};
 use anyhow::Context;
@@ -48,12 +49,12 @@ pub async fn run(config: Config, role: Role) -> anyhow::Result<()> {
     let (mut app, engine) = App::build(config, role).await?;
     let lifecycle = Lifecycle::new();
     parts::start(&mut app, &lifecycle, &public_url);
-    start_http(&app, &lifecycle, metrics, listener, &public_url)?;
+    // One process on its own may be known by a name that only others can resolve.
+    let edge = if app.edge.is_some() { format!("http://{address}") } else { public_url.clone() };
+    start_http(&app, &lifecycle, metrics, listener, &Addresses { public_url: &public_url, edge: &edge })?;
     if let Some(reading) = &app.reading {
         start_socket(reading, &lifecycle, &public_url);
         announce(app.base.control.as_ref(), (app.base.clock)(), &public_url).await?;
-        // One process on its own may be known by a name that only others can resolve.
-        let edge = if app.edge.is_some() { format!("http://{address}") } else { public_url };
         start_demo(&app.base, reading, &lifecycle, edge);
     } else {
         println!("affilitrack {} listens on http://{address}", role.name());
@@ -84,16 +85,24 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// Where the process is reached.
+struct Addresses<'a> {
+    /// By people and providers.
+    public_url: &'a str,
+    /// By itself: where its edge, or another process's, takes deliveries.
+    edge: &'a str,
+}
+
 fn start_http(
     app: &App,
     lifecycle: &Lifecycle,
     metrics: Arc<Metrics>,
     listener: TcpListener,
-    public_url: &str,
+    addresses: &Addresses<'_>,
 ) -> anyhow::Result<()> {
     let component = lifecycle.register("http", Duration::from_secs(app.base.config.server.shutdown_s));
     let stop = component.stop_token();
-    let router = router(app, lifecycle, metrics, public_url, &stop)?;
+    let router = router(app, lifecycle, metrics, addresses, &stop)?;
     component.ready();
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
         // Small answers must not wait for the acknowledgement of the one before.
@@ -115,7 +124,7 @@ fn router(
     app: &App,
     lifecycle: &Lifecycle,
     metrics: Arc<Metrics>,
-    public_url: &str,
+    addresses: &Addresses<'_>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Router> {
     let folding = app.folding.as_ref();
@@ -129,7 +138,7 @@ fn router(
         router = router.merge(ingest::receive::router(edge.clone()));
     }
     if let Some(reading) = &app.reading {
-        router = router.merge(pages_router(&app.base.config, reading, public_url, stop)?);
+        router = router.merge(pages_router(&app.base.config, reading, addresses, stop)?);
     }
     Ok(router)
 }
@@ -137,9 +146,10 @@ fn router(
 fn pages_router(
     config: &Config,
     reading: &Arc<Reading>,
-    public_url: &str,
+    addresses: &Addresses<'_>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Router> {
+    let public_url = addresses.public_url;
     let settings = web::Settings {
         cookie_name: cookie_name(public_url),
         secure_cookie: public_url.starts_with("https"),
@@ -148,7 +158,9 @@ fn pages_router(
         clock: reading.clock.clone(),
     };
     let openid = openid::Provider::new(config, public_url, system_random())?;
-    let pages = Pages::new(reading.clone(), public_url.to_owned(), openid, stop.clone());
+    let demos = OwnDemos::new(reading.clone(), addresses.edge.to_owned(), stop.clone());
+    let demos = config.demo.enabled.then_some(demos);
+    let pages = Pages::new(reading.clone(), public_url.to_owned(), Doors { openid, demos }, stop.clone());
     let keys = Arc::new(ControlNames::new(reading.control.clone(), reading.clock.clone()));
     let budget = BudgetLimits {
         per_minute: NonZeroU32::new(config.api.requests_per_minute_per_key).unwrap_or(NonZeroU32::MIN),
@@ -269,7 +281,7 @@ async fn seed_demo(reading: &Reading, edge: &str) {
 async fn try_demo(reading: &Reading, edge: &str) -> anyhow::Result<bool> {
     let leads = reading.control.leads().await?;
     if leads {
-        demo::seed(reading, edge).await?;
+        demo::complete_all(reading, edge).await?;
     }
     Ok(leads)
 }

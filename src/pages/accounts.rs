@@ -6,7 +6,7 @@ use api::words::full_sentence;
 use async_trait::async_trait;
 use domain::ids::Timestamp;
 use mail_parser::MessageParser;
-use store::control::{CodeTried, IdentityTried, MailAddress, SIGN_IN_LIFE_MS, SignInMail};
+use store::control::{CodeTried, IdentityTried, MailAddress, SIGN_IN_LIFE_MS, Session, SignInMail};
 use store::mail::{CaughtMail, FolderMail};
 use web::accounts::*;
 use web::backend::{BackendError, FieldError, FormError, NewSession, Secret, SessionCookie};
@@ -19,8 +19,19 @@ pub(super) fn typed_address(email: &str) -> Result<MailAddress, FormError> {
 }
 
 impl Pages {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         (self.app.clock)()
+    }
+
+    /// A session that was opened at this time, as its browser gets it. Whoever signs in for the first time finds a demo.
+    async fn come_in(&self, session: &Session, now: Timestamp) -> NewSession {
+        if let Some(demos) = &self.doors.demos
+            && let Ok(Some(person)) = self.app.control.person(session).await
+            && person.created_at == now
+        {
+            demos.give(session).await;
+        }
+        new_session(session.cookie(), session.csrf())
     }
 
     /// Writes the mail of a sign-in, once its link and code are drawn.
@@ -54,25 +65,30 @@ impl Accounts for Pages {
     }
 
     async fn open_by_link(&self, link: &str, agent: &str) -> Result<Option<NewSession>, BackendError> {
-        let opened = self.app.control.open_by_link(link, agent, self.now()).await;
-        Ok(opened.map_err(store_failed("open a session"))?.map(|session| new_session(session.cookie(), session.csrf())))
+        let now = self.now();
+        let opened = self.app.control.open_by_link(link, agent, now).await;
+        Ok(match opened.map_err(store_failed("open a session"))? {
+            Some(session) => Some(self.come_in(&session, now).await),
+            None => None,
+        })
     }
 
     async fn open_by_code(&self, ticket: &str, code: &str, agent: &str) -> Result<CodeOutcome, BackendError> {
-        let tried = self.app.control.open_by_code(ticket, code, agent, self.now()).await;
+        let now = self.now();
+        let tried = self.app.control.open_by_code(ticket, code, agent, now).await;
         Ok(match tried.map_err(store_failed("open a session"))? {
-            CodeTried::Opened(session) => CodeOutcome::Opened(new_session(session.cookie(), session.csrf())),
+            CodeTried::Opened(session) => CodeOutcome::Opened(self.come_in(&session, now).await),
             CodeTried::Wrong { left } => CodeOutcome::Wrong { left },
             CodeTried::Gone => CodeOutcome::Gone,
         })
     }
 
     fn openid_provider(&self) -> Option<&str> {
-        self.openid.as_ref().map(|provider| provider.name())
+        self.doors.openid.as_ref().map(|provider| provider.name())
     }
 
     async fn begin_openid(&self) -> Result<Option<OpenIdStart>, BackendError> {
-        let Some(provider) = &self.openid else { return Ok(None) };
+        let Some(provider) = &self.doors.openid else { return Ok(None) };
         match provider.begin(self.now()).await {
             Ok(begun) => Ok(Some(OpenIdStart { url: begun.url, kept: Secret(begun.kept.expose().to_owned()) })),
             Err(error) => {
@@ -83,7 +99,7 @@ impl Accounts for Pages {
     }
 
     async fn finish_openid(&self, answer: OpenIdAnswer<'_>, agent: &str) -> Result<OpenIdOutcome, BackendError> {
-        let Some(provider) = &self.openid else { return Ok(OpenIdOutcome::Failed) };
+        let Some(provider) = &self.doors.openid else { return Ok(OpenIdOutcome::Failed) };
         let identity = match provider.finish(answer.kept, answer.state, answer.code, self.now()).await {
             Ok(identity) => identity,
             Err(error) => {
@@ -91,10 +107,11 @@ impl Accounts for Pages {
                 return Ok(OpenIdOutcome::Failed);
             }
         };
-        let tried = self.app.control.open_by_identity(&identity, self.app.may_sign_up, agent, self.now()).await;
+        let now = self.now();
+        let tried = self.app.control.open_by_identity(&identity, self.app.may_sign_up, agent, now).await;
         let email = identity.email.to_string();
         Ok(match tried.map_err(store_failed("open a session"))? {
-            IdentityTried::Opened(session) => OpenIdOutcome::Opened(new_session(session.cookie(), session.csrf())),
+            IdentityTried::Opened(session) => OpenIdOutcome::Opened(self.come_in(&session, now).await),
             IdentityTried::MailFirst => OpenIdOutcome::MailFirst { email },
             IdentityTried::Unknown => OpenIdOutcome::Unknown { email },
         })

@@ -41,6 +41,7 @@ const PAGES = {
   connections: '/acme/connections',
   'connections-demo': '/demo/connections',
   'connections-new': '/fresh/connections?connected=stripe',
+  workspace: '/acme/settings',
   'error-404': '/nothing',
 }
 

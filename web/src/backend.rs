@@ -93,6 +93,8 @@ pub struct VendorView {
     pub is_demo: bool,
     /// IANA name; times are shown in it.
     pub time_zone: String,
+    /// Whoever looks may remove it.
+    pub can_be_removed: bool,
     /// Some of its figures were lost and are being made again: less is shown than there is, and every page says so.
     pub is_incomplete: bool,
 }
@@ -122,6 +124,8 @@ pub struct DashboardQuery {
 /// One connection and how it is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionView {
+    /// Names it in URLs.
+    pub id: u64,
     /// Whose webhooks.
     pub provider: Provider,
     /// Where the provider must send them.
@@ -263,7 +267,11 @@ pub struct LiveSignal {
 /// The services, as pages need them. Every method takes who asks and decides what they may see.
 #[async_trait]
 pub trait Backend:
-    crate::accounts::Accounts + crate::alerts::Alerts + crate::people::People + crate::portal::Portals
+    crate::accounts::Accounts
+    + crate::alerts::Alerts
+    + crate::people::People
+    + crate::portal::Portals
+    + crate::workspace::Workspaces
 {
     /// Uses up a one-time token. `None`: unknown, used or expired.
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError>;

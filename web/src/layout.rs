@@ -19,16 +19,18 @@ pub enum Section {
     Rules,
     Alerts,
     Connections,
+    Workspace,
 }
 
 impl Section {
-    const ALL: [Section; 6] = [
+    const ALL: [Section; 7] = [
         Section::Dashboard,
         Section::Redemptions,
         Section::Affiliates,
         Section::Rules,
         Section::Alerts,
         Section::Connections,
+        Section::Workspace,
     ];
 
     /// The word in the URL.
@@ -40,6 +42,7 @@ impl Section {
             Section::Rules => "rules",
             Section::Alerts => "alerts",
             Section::Connections => "connections",
+            Section::Workspace => "settings",
         }
     }
 
@@ -52,6 +55,7 @@ impl Section {
             Section::Rules => "Rules",
             Section::Alerts => "Alerts",
             Section::Connections => "Connections",
+            Section::Workspace => "Workspace",
         }
     }
 }
@@ -117,6 +121,8 @@ pub struct Layout {
     pub as_of: String,
     /// Where *Connect Stripe* leads.
     pub connect_href: String,
+    /// The page of the workspace itself.
+    pub settings_href: String,
     /// The banner of the demo leads there too; not where the form is.
     pub has_connect_button: bool,
     /// The chart's script is needed.
@@ -158,6 +164,7 @@ impl Layout {
             live_url: Link::to(&[slug, "live"]).with("mode", mode.name()).build(),
             as_of: String::new(),
             connect_href: connect_link(visitor, &here.vendor),
+            settings_href: page_of(Section::Workspace, mode),
             has_connect_button: section != Section::Connections,
             has_chart: false,
             script: assets::APP_JS,

@@ -31,6 +31,7 @@ pub mod sample;
 pub mod session;
 mod times;
 pub mod words;
+pub mod workspace;
 
 use axum::Router;
 use backend::Backend;

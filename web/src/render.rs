@@ -72,6 +72,13 @@ pub struct Refresh {
     pub polls: bool,
 }
 
+impl Refresh {
+    /// For a page that no signal tells about.
+    pub(crate) fn never(url: String) -> Refresh {
+        Refresh { url, etag: String::new(), watermark: 0, as_of: String::new(), polls: false }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "refreshable.html")]
 pub(crate) struct Refreshable<'a> {

@@ -221,6 +221,9 @@ async fn forms_without_the_token_change_nothing() {
         "/acme/codes/change",
         "/acme/rules",
         "/acme/rules/hold",
+        "/acme/settings",
+        "/acme/settings/remove",
+        "/acme/connections/1/disconnect",
     ] {
         let answer = site.ask(posted(path, "name=X&suspended=yes&text=email".to_owned())).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");

@@ -140,12 +140,18 @@ pub(super) fn scope_of_session(
     Ok(may.then(|| TenantScope::new(vendor.id, mode)))
 }
 
-/// The vendors that a session may open, by slug.
+/// The vendors that a session is shown, by slug. The operator may open people's demos too; they would be too many.
 pub(super) fn vendors_of_session(database: &dyn Database, person: Option<PersonId>) -> ControlResult<Vec<Vendor>> {
     let mut all = vendors::all(database)?;
-    if let Some(person) = person {
-        let own = sign_in::vendors_of(database, person)?;
-        all.retain(|vendor| own.binary_search(&vendor.id).is_ok());
+    match person {
+        Some(person) => {
+            let own = sign_in::vendors_of(database, person)?;
+            all.retain(|vendor| own.binary_search(&vendor.id).is_ok());
+        }
+        None => {
+            let demos = vendors::own_demos(database)?;
+            all.retain(|vendor| !demos.contains(vendor));
+        }
     }
     Ok(all)
 }

@@ -149,14 +149,14 @@ fn read_audience(database: &dyn Database, vendor: VendorId, code: CodeId) -> Con
         None => (String::new(), String::new()),
     };
     let rows = database.query(
-        "select people.id, people.email from members join people on people.id = members.person
+        "select people.id, people.email, people.created_at from members join people on people.id = members.person
          where members.vendor = ?1 and members.role = ?2 order by people.id limit ?3",
         values![vendor.0, Role::Owner.name(), MAX_RECIPIENTS as i64],
     )?;
     let person = |row: Row| -> ControlResult<Person> {
         let email: String = row.get(1)?;
         let email = MailAddress::parse(&email).map_err(|why| ControlError::Failed(anyhow::anyhow!("{why}")))?;
-        Ok(Person { id: PersonId(row.get(0)?), email })
+        Ok(Person { id: PersonId(row.get(0)?), email, created_at: Timestamp(row.get(2)?) })
     };
     Ok(Some(AlertAudience {
         slug: row.get(0)?,

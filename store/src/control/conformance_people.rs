@@ -168,6 +168,47 @@ async fn a_person_opens_their_own_vendors_only() {
 }
 
 #[tokio::test]
+async fn a_person_s_demo_is_shown_to_them_alone() {
+    on_every_backend(async |store| {
+        let maya = session_of(&*store, "maya@example.com").await;
+        let demo = |slug: &str| NewVendor { is_demo: true, ..NewVendor::named(slug) };
+        let own = store.open_workspace(&maya, demo("demo-1"), NOW).await.unwrap();
+        store.ensure_vendor(demo("demo"), "test", NOW).await.unwrap();
+        store.open_workspace(&maya, NewVendor::named("acme"), NOW).await.unwrap();
+        assert_eq!(store.own_demos().await.unwrap(), [own]);
+        let slugs = async |session: &Session| -> Vec<String> {
+            store.session_vendors(session).await.unwrap().into_iter().map(|vendor| vendor.slug).collect()
+        };
+        let token = store.create_login_token(NOW).await.unwrap();
+        let operator = store.open_session(token.expose(), NOW).await.unwrap().unwrap();
+        assert_eq!(slugs(&maya).await, ["acme", "demo-1"]);
+        assert_eq!(slugs(&operator).await, ["acme", "demo"]);
+        // Who runs the server may look all the same.
+        assert!(store.scope(&operator, "demo-1", Mode::Live).await.unwrap().is_some());
+        assert_eq!(store.person(&maya).await.unwrap().unwrap().created_at, NOW);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_vendor_gets_another_name_and_keeps_its_addresses() {
+    on_every_backend(async |store| {
+        let acme = vendor(&*store, "acme").await;
+        for _ in 0..2 {
+            store.rename_vendor(acme, "  Acme Ltd ", "test", NOW).await.unwrap();
+        }
+        let scope = scope(&*store, "acme").await;
+        assert_eq!(store.vendor(&scope).await.unwrap().name, "Acme Ltd");
+        let log = store.audit_log(&scope, None, 10).await.unwrap();
+        assert_eq!(log.iter().filter(|row| row.action == "rename_vendor").count(), 1);
+        let words = store.rename_vendor(acme, " ", "test", NOW).await.unwrap_err().to_string();
+        assert!(words.starts_with("name: "), "{words}");
+        assert!(store.rename_vendor(VendorId(99), "x", "test", NOW).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_person_sees_and_ends_their_own_sessions() {
     on_every_backend(async |store| {
         let (first, second) =

@@ -132,6 +132,8 @@ pub trait ControlStore: People + MailQueue + Portal + Alerts {
     async fn vendor_by_slug(&self, slug: &str) -> ControlResult<Option<Vendor>>;
     /// Every vendor, by slug. For the wiring: a session asks [`ControlStore::session_vendors`].
     async fn vendors(&self) -> ControlResult<Vec<Vendor>>;
+    /// Gives a vendor another name on pages and in mails. Its slug stays.
+    async fn rename_vendor(&self, vendor: VendorId, name: &str, actor: &str, now: Timestamp) -> ControlResult<()>;
     /// Deletes every row of a vendor, destroys its hash key and gives the log its last
     /// decision, `drop_vendor`. Its scopes end at once.
     async fn forget_vendor(&self, vendor: VendorId, actor: &str, now: Timestamp) -> ControlResult<()>;

@@ -75,6 +75,8 @@ pub struct Person {
     pub id: PersonId,
     /// Where their mail goes.
     pub email: MailAddress,
+    /// When they first signed in.
+    pub created_at: Timestamp,
 }
 
 /// What a person may do with a vendor. More roles come with teams.
@@ -201,6 +203,8 @@ pub trait People: Send + Sync {
     async fn sessions_of(&self, session: &Session, now: Timestamp) -> ControlResult<Vec<SessionInfo>>;
     /// Ends one of the person's own sessions. One that is gone is no error.
     async fn end_session(&self, session: &Session, id: &str, now: Timestamp) -> ControlResult<()>;
+    /// The demos that people have of their own, by slug.
+    async fn own_demos(&self) -> ControlResult<Vec<Vendor>>;
     /// Makes a vendor that belongs to the session's person; the operator's belong to nobody. One that exists is
     /// returned as it is to whoever may open it, and is taken for everybody else.
     async fn open_workspace(&self, session: &Session, vendor: NewVendor, now: Timestamp) -> ControlResult<Vendor>;

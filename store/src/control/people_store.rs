@@ -70,6 +70,10 @@ impl<B: Backend> People for ControlStoreOn<B> {
         self.backend.write(Reach::Wiring, Tells::NOTHING, end).await
     }
 
+    async fn own_demos(&self) -> ControlResult<Vec<Vendor>> {
+        self.backend.read(Reach::Wiring, vendors::own_demos).await
+    }
+
     async fn open_workspace(&self, session: &Session, vendor: NewVendor, now: Timestamp) -> ControlResult<Vendor> {
         let (sealer, person, actor) = (self.sealer(), session.person, session.actor());
         let open =

@@ -228,8 +228,10 @@ pub(super) fn note_use(database: &dyn Database, session: &[u8], now: Timestamp, 
 }
 
 pub(super) fn person(database: &dyn Database, id: PersonId) -> ControlResult<Option<Person>> {
-    let found = database.query_optional("select email from people where id = ?1", values![id.0])?;
-    found.map(|row| Ok(Person { id, email: MailAddress::stored(row.get(0)?)? })).transpose()
+    let found = database.query_optional("select email, created_at from people where id = ?1", values![id.0])?;
+    let person =
+        |row: Row| Ok(Person { id, email: MailAddress::stored(row.get(0)?)?, created_at: Timestamp(row.get(1)?) });
+    found.map(person).transpose()
 }
 
 pub(super) fn sessions_of(

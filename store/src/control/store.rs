@@ -61,6 +61,12 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         self.backend.read(Reach::Wiring, vendors::all).await
     }
 
+    async fn rename_vendor(&self, vendor: VendorId, name: &str, actor: &str, now: Timestamp) -> ControlResult<()> {
+        let (name, actor) = (name.to_owned(), actor.to_owned());
+        let rename = move |database: &dyn Database| vendors::rename(database, vendor, &name, &actor, now);
+        self.backend.write(Reach::Tenant(vendor), Tells::NOTHING, rename).await
+    }
+
     async fn forget_vendor(&self, vendor: VendorId, actor: &str, now: Timestamp) -> ControlResult<()> {
         let actor = actor.to_owned();
         self.backend

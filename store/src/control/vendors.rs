@@ -51,6 +51,31 @@ pub(super) fn ensure(
     by_id(database, id)
 }
 
+/// Gives a vendor another name.
+pub(super) fn rename(
+    database: &dyn Database,
+    vendor: VendorId,
+    name: &str,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let name = checked_text("name", name, MAX_NAME_CHARACTERS)?;
+    if by_id(database, vendor)?.name == name {
+        return Ok(());
+    }
+    database.execute("update vendors set name = ?2 where id = ?1", values![vendor.0, &name])?;
+    audit(database, vendor, actor, "rename_vendor", &serde_json::json!({ "name": name }).to_string(), now)
+}
+
+/// The demos that people have of their own, by slug.
+pub(super) fn own_demos(database: &dyn Database) -> ControlResult<Vec<Vendor>> {
+    let sql = format!(
+        "select {COLUMNS} from vendors where is_demo <> 0 and exists (select 1 from members where vendor = vendors.id)
+         order by slug"
+    );
+    Ok(database.query(&sql, &[])?.into_iter().map(from_row).collect::<Result<_, _>>()?)
+}
+
 /// Keeps every other transaction from changing anything of this vendor until this one ends. What looks first and then
 /// writes begins with it.
 pub(super) fn lock(database: &dyn Database, vendor: VendorId) -> ControlResult<()> {

@@ -177,6 +177,7 @@ mod tests {
             slug: slug.into(),
             name: slug.into(),
             is_demo,
+            can_be_removed: true,
             time_zone: "UTC".into(),
             is_incomplete: false,
         };

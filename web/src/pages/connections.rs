@@ -164,6 +164,7 @@ fn webhook_place(provider: Provider) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectionCard {
     provider: &'static str,
+    disconnect_href: String,
     endpoint_url: String,
     /// `ok`, `new` or `trouble`.
     state: &'static str,
@@ -201,14 +202,15 @@ pub(crate) struct ConnectionsBody {
 impl ConnectionsBody {
     pub(crate) fn new(connections: &[ConnectionView], vendor: &VendorView, now: Timestamp) -> ConnectionsBody {
         ConnectionsBody {
-            cards: connections.iter().map(|connection| card(connection, &vendor.time_zone, now)).collect(),
+            cards: connections.iter().map(|connection| card(connection, vendor, now)).collect(),
             is_demo: vendor.is_demo,
             time_zone: vendor.time_zone.clone(),
         }
     }
 }
 
-fn card(connection: &ConnectionView, zone: &str, now: Timestamp) -> ConnectionCard {
+fn card(connection: &ConnectionView, vendor: &VendorView, now: Timestamp) -> ConnectionCard {
+    let zone = vendor.time_zone.as_str();
     let number = |value: u64| count(i64::try_from(value).unwrap_or(i64::MAX));
     let (state, state_text) = match connection {
         ConnectionView { warning: Some(_), .. } => ("trouble", "The last delivery was refused"),
@@ -218,6 +220,7 @@ fn card(connection: &ConnectionView, zone: &str, now: Timestamp) -> ConnectionCa
     };
     ConnectionCard {
         provider: super::provider_name(connection.provider),
+        disconnect_href: Link::to(&[&vendor.slug, "connections", &connection.id.to_string(), "disconnect"]).build(),
         endpoint_url: connection.endpoint_url.clone(),
         state,
         state_text,

@@ -19,6 +19,7 @@ mod rows;
 mod sign_in;
 mod waterfall;
 mod welcome;
+mod workspace;
 
 use crate::App;
 use crate::error::PageError;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(alerts::router())
         .merge(connections::router())
         .merge(welcome::router())
+        .merge(workspace::router())
         .merge(sign_in::router())
         .merge(openid::router())
         .merge(account::router())

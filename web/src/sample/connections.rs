@@ -15,6 +15,7 @@ pub(super) fn acme(now: Timestamp) -> Vec<(String, ConnectionView)> {
         count,
     };
     let view = ConnectionView {
+        id: 1,
         provider: Provider::Stripe,
         endpoint_url: "http://127.0.0.1:8080/webhooks/stripe/k3J9sQ0xTnVb7LwZ2mRfYe8H".into(),
         secrets: vec!["whsec_…4f2a".into(), "whsec_…91bc".into()],
@@ -45,6 +46,7 @@ pub(super) fn connect(vendor: &str, form: &StripeForm) -> Result<(String, Connec
     let slug = workspace.as_deref().unwrap_or(vendor).to_owned();
     let masked = |text: &str| format!("{}…{}", &text[..6.min(text.len())], &text[text.len().saturating_sub(4)..]);
     let view = ConnectionView {
+        id: 2,
         provider: Provider::Stripe,
         endpoint_url: "http://127.0.0.1:8080/webhooks/stripe/p5R8vN1yQmXc4KsW6tJdGa0L".into(),
         secrets: vec![masked(&secret.0)],

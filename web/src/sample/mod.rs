@@ -9,6 +9,7 @@ mod explain;
 mod people;
 mod portal;
 mod purchases;
+mod workspace;
 
 use crate::Clock;
 use crate::backend::{
@@ -66,6 +67,7 @@ impl SampleBackend {
             name: name.into(),
             is_demo,
             time_zone: TIME_ZONE.into(),
+            can_be_removed: true,
             is_incomplete: false,
         };
         let state = State {
@@ -202,6 +204,7 @@ impl Backend for SampleBackend {
                 name,
                 is_demo: false,
                 time_zone,
+                can_be_removed: true,
                 is_incomplete: false,
             });
         }
@@ -228,6 +231,7 @@ impl Backend for SampleBackend {
             name: form.workspace_name,
             is_demo: false,
             time_zone: TIME_ZONE.into(),
+            can_be_removed: true,
             is_incomplete: false,
         });
         state.connections.push((slug.clone(), connection.clone()));

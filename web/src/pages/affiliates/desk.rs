@@ -70,13 +70,7 @@ impl<'a> Desk<'a> {
 
     /// A whole page. One that shows what was typed is not kept.
     pub fn answer(&self, layout: &Layout, body: String, status: StatusCode) -> Result<Response, PageError> {
-        let refresh = Refresh {
-            url: self.link(&[]).build(),
-            etag: String::new(),
-            watermark: 0,
-            as_of: String::new(),
-            polls: false,
-        };
+        let refresh = Refresh::never(self.link(&[]).build());
         let cache = if status.is_success() { CachePolicy::AskFirst } else { CachePolicy::Never };
         PageAnswer { layout, fixed: String::new(), body, refresh, only_body: false, status, cache }.respond()
     }

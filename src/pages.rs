@@ -11,7 +11,7 @@ use crate::reading::Reading;
 use api::export::PayoutReport;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
-use api::services::ReportError;
+use api::services::{FiguresRequest, ReportError, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -124,6 +124,11 @@ impl Pages {
         let vendor = vendor.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
         let (from, to) = range.resolve(today(&vendor.time_zone, (self.app.clock)()));
         Ok(DateRange { from, to, time_zone: vendor.time_zone })
+    }
+
+    async fn request(&self, scope: &TenantScope, query: &DashboardQuery) -> Result<FiguresRequest, BackendError> {
+        let range = self.days(scope, query.range).await?;
+        Ok(FiguresRequest { range, bucket: query.bucket, against: query.against })
     }
 
     /// Changes whenever any figure of the scope may have changed.
@@ -315,8 +320,19 @@ impl Backend for Pages {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         let scope = self.scope(place).await?;
-        let range = self.days(&scope, query.range).await?;
-        self.app.reports.dashboard(&scope, &range, query.bucket).await.map_err(report_failed("read the dashboard"))
+        let request = self.request(&scope, query).await?;
+        self.app.reports.dashboard(&scope, &request).await.map_err(report_failed("read the dashboard"))
+    }
+
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError> {
+        let scope = self.scope(place).await?;
+        let request = self.request(&scope, query).await?;
+        self.app.reports.figures_of(&scope, &request, subject).await.map_err(report_failed("read the figures"))
     }
 
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {

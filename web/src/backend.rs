@@ -4,6 +4,7 @@
 use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Bucket, Dashboard, Explanation, ExplorerFilter, ExplorerPage};
+use api::services::{Comparison, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -115,6 +116,8 @@ pub struct DashboardQuery {
     pub range: RangeChoice,
     /// Bucket of the chart, chosen by the service when absent.
     pub bucket: Option<Bucket>,
+    /// With what it is compared.
+    pub against: Comparison,
 }
 
 /// One connection and how it is doing.
@@ -274,6 +277,14 @@ pub trait Backend:
 
     /// The first screen.
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError>;
+
+    /// The figures of one affiliate or code.
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError>;
 
     /// What affiliates earned in a range, for a file.
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError>;

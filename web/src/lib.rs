@@ -30,6 +30,7 @@ pub mod render;
 pub mod sample;
 pub mod session;
 mod times;
+pub mod view;
 pub mod words;
 
 use axum::Router;

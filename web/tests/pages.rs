@@ -127,7 +127,7 @@ async fn the_dashboard_shows_figures_feed_and_outcomes() {
     let body = site.ok("/demo/dashboard").await.body;
     for part in [
         "23 Sep – 21 Nov 2026",
-        "compared with the 60 days before",
+        "nothing to compare with: no sale in the 60 days before",
         "Europe/Berlin",
         "Demo data",
         "Test mode",

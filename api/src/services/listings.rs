@@ -200,7 +200,11 @@ impl Reports {
         Ok(rows.iter().map(|line| line_item(line, &page.names)).collect())
     }
 
-    async fn describe_lines(&self, page: &Page, rows: &[LedgerLine]) -> Result<Vec<ReportedLine>, ReportError> {
+    pub(crate) async fn describe_lines(
+        &self,
+        page: &Page,
+        rows: &[LedgerLine],
+    ) -> Result<Vec<ReportedLine>, ReportError> {
         let mut ids: Vec<PurchaseId> = rows.iter().map(|row| row.purchase).filter(|id| *id != PurchaseId(0)).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -1,6 +1,7 @@
 //! The operations behind pages and the JSON API. Everything takes a `TenantScope`.
 
 pub mod buckets;
+mod comparison;
 mod control_names;
 mod cursor;
 mod figures;
@@ -13,10 +14,13 @@ pub mod ranges;
 pub mod reports;
 pub mod sources;
 mod spike_rows;
+mod subject;
 mod totals;
 
 #[cfg(test)]
 mod buckets_tests;
+#[cfg(test)]
+mod figures_tests;
 #[cfg(test)]
 mod reports_tests;
 #[cfg(test)]
@@ -27,6 +31,7 @@ mod test_engine;
 #[cfg(test)]
 pub(crate) mod test_scope;
 
+pub use comparison::Comparison;
 pub use control_names::ControlNames;
 pub(crate) use listings::line_item;
 pub use listings::{LinesFilter, LinesPage, ReportedLine};
@@ -34,10 +39,12 @@ pub use names::Names;
 pub use portal::{PortalBalance, PortalReport};
 pub use query_cache::{CacheLimits, QueryCache};
 pub use ranges::{RangeError, RangePreset};
-pub use reports::{ReportError, ReportSources, Reports};
+pub use reports::{FiguresRequest, ReportError, ReportSources, Reports};
 pub use sources::{
     Catalogue, Clock, DeliveryCounts, KeyResolver, LedgerReads, PurchaseDescription, PurchaseNames, StatusReport,
     WatermarkSource,
 };
 pub use spike_rows::RedemptionsUntil;
+pub use store::warehouse::queries::Subject;
+pub use subject::SubjectReport;
 pub use totals::{TotalsGroup, TotalsReport, TotalsRequest};

@@ -19,6 +19,7 @@ use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
 use api::people::Roster;
+use api::services::{ReportedLine, Subject, SubjectReport};
 use async_trait::async_trait;
 use book::Book;
 use domain::ids::Mode;
@@ -157,6 +158,20 @@ impl Backend for SampleBackend {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         Ok(self.book(place)?.dashboard(query, (self.clock)()))
+    }
+
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError> {
+        let figures = self.book(place)?.of(subject).dashboard(query, (self.clock)());
+        let lines = figures
+            .feed
+            .iter()
+            .map(|item| ReportedLine { line: portal::line_of(item), business_key: item.business_key.clone() });
+        Ok(SubjectReport { lines: lines.collect(), figures })
     }
 
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {

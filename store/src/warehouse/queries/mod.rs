@@ -6,6 +6,7 @@ mod bounds;
 mod lines;
 mod outcomes;
 mod purchases;
+mod subject;
 mod summary;
 pub(crate) mod verify;
 
@@ -15,6 +16,7 @@ pub use bounds::{LedgerBounds, TimeBounds};
 pub use lines::{LineCursor, LinesPage, NewestLines, PurchaseLines};
 pub use outcomes::{OutcomeCount, PurchaseOutcomes};
 pub use purchases::{PurchaseCursor, PurchaseHistory, PurchasesById, PurchasesPage};
+pub use subject::Subject;
 pub use summary::{Grouping, LedgerSummary, OffsetSegment, QUARTER_HOUR_MS, SummaryRow};
 
 use super::rows::TenantRow;

@@ -4,6 +4,7 @@ mod change;
 mod code;
 mod desk;
 mod field;
+mod figures;
 mod give;
 mod import;
 mod invite;

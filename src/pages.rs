@@ -5,13 +5,14 @@ mod alerts;
 mod failures;
 mod people;
 mod portal;
+mod portal_desk;
 
 use crate::in_log::wait_until_known;
 use crate::reading::Reading;
 use api::export::PayoutReport;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
-use api::services::{FiguresRequest, ReportError, Subject, SubjectReport};
+use api::services::{FiguresRequest, PurchaseFile, ReportError, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -350,6 +351,11 @@ impl Backend for Pages {
     ) -> Result<ExplorerPage, BackendError> {
         let scope = self.scope(place).await?;
         self.app.reports.explorer(&scope, filter, cursor, limit).await.map_err(report_failed("read the redemptions"))
+    }
+
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError> {
+        let scope = self.scope(place).await?;
+        self.app.reports.purchase_file(&scope, filter).await.map_err(report_failed("read the purchases"))
     }
 
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {

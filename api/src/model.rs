@@ -211,6 +211,10 @@ pub struct ExplorerFilter {
     pub search: Option<String>,
     /// Only uses of a code.
     pub redemptions_only: bool,
+    /// Only sold on this day of the vendor's time zone or later.
+    pub from: Option<jiff::civil::Date>,
+    /// Only sold on this day or earlier.
+    pub to: Option<jiff::civil::Date>,
 }
 
 /// A page of the explorer.

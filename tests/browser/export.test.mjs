@@ -12,7 +12,7 @@ import { openedByLibreOffice } from './lib/spreadsheet.mjs'
 import { CODES, decisions, deliver, paidInvoice } from './lib/stripe.mjs'
 
 const SECRET = 'whsec_exportTest0123456789'
-const COLUMNS = ['Affiliate', 'Key', 'E-mail', 'Currency', 'Redemptions', 'Revenue', 'Refunds', 'Commission owed', 'Status']
+const COLUMNS = ['Affiliate', 'Key', 'E-mail', 'Currency', 'Redemptions', 'Revenue', 'Refunds', 'Commission owed', 'Status', 'Payout address']
 /** What people and those who mean harm write into a name. */
 const NAMES = {
   formula: '=HYPERLINK("http://127.0.0.1/","open")',

@@ -4,7 +4,7 @@
 use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Bucket, Dashboard, Explanation, ExplorerFilter, ExplorerPage};
-use api::services::{Comparison, Subject, SubjectReport};
+use api::services::{Comparison, PurchaseFile, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -264,7 +264,11 @@ pub struct LiveSignal {
 /// The services, as pages need them. Every method takes who asks and decides what they may see.
 #[async_trait]
 pub trait Backend:
-    crate::accounts::Accounts + crate::alerts::Alerts + crate::people::People + crate::portal::Portals
+    crate::accounts::Accounts
+    + crate::alerts::Alerts
+    + crate::people::People
+    + crate::portal::Portals
+    + crate::portal_desk::PortalDesks
 {
     /// Uses up a one-time token. `None`: unknown, used or expired.
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError>;
@@ -297,6 +301,9 @@ pub trait Backend:
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<ExplorerPage, BackendError>;
+
+    /// All purchases of a filter, newest first, for a file.
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError>;
 
     /// Everything behind a purchase. `None`: no such purchase of this vendor and mode.
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError>;

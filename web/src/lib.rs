@@ -24,6 +24,7 @@ pub mod money;
 pub mod pages;
 pub mod people;
 pub mod portal;
+pub mod portal_desk;
 pub mod range;
 pub mod render;
 #[doc(hidden)]

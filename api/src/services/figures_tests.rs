@@ -1,9 +1,10 @@
 //! Comparison and the figures of one affiliate or code, over the real engine.
 
-use crate::model::{Bucket, Dashboard, DateRange, Totals};
+use crate::model::{Bucket, Dashboard, DateRange, ExplorerFilter, Totals};
 use crate::services::test_api::{NOW, Sale, TestApi};
 use crate::services::{Comparison, FiguresRequest, Subject};
 use domain::ids::{AffiliateId, CodeId, Mode};
+use futures::TryStreamExt;
 use jiff::civil::{Date, date};
 use std::collections::BTreeMap;
 
@@ -152,4 +153,40 @@ async fn affiliates_and_codes_add_up_to_the_dashboard_to_the_cent() {
     assert_eq!(codes, [("MAYA20", maya.1.0)]);
     assert_eq!(sums(&of_maya.figures.codes[0].totals), sums(&of_maya.figures.totals));
     assert!(of_maya.lines.iter().all(|line| line.line.affiliate == "aff_maya"));
+}
+
+#[tokio::test]
+async fn a_file_holds_what_the_explorer_finds_also_by_days() {
+    let api = TestApi::start().await;
+    let acme = api.vendor("acme", Mode::Live).await;
+    let maya = api.affiliate(&acme, "aff_maya").await;
+    let leo = api.affiliate(&acme, "aff_leo").await;
+    // More than one page of a file, four each day.
+    let sales: Vec<Sale> = (1..=1_200)
+        .map(|n| sale(n, NOW.0 - n as i64 * DAY_MS / 4, [maya, leo][n as usize % 2], "usd", 100 + n as i64))
+        .collect();
+    api.book(&acme, &sales).await;
+    let read = async |filter: &ExplorerFilter| {
+        let file = api.reports.purchase_file(&acme, filter).await.unwrap();
+        assert_eq!((file.time_zone.as_str(), file.watermark.next_offset), ("Europe/Berlin", 1_201));
+        file.pages.try_concat().await.unwrap()
+    };
+    let all = read(&ExplorerFilter::default()).await;
+    assert_eq!(all.iter().map(|item| item.net).collect::<Vec<_>>(), (101..=1_300).collect::<Vec<_>>());
+    let of_leo = ExplorerFilter { affiliate: Some("aff_leo".into()), ..ExplorerFilter::default() };
+    assert_eq!(read(&of_leo).await.len(), 600);
+    let days = ExplorerFilter { from: Some(date(2026, 11, 10)), to: Some(date(2026, 11, 11)), ..of_leo };
+    let found = read(&days).await;
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|item| ["10 Nov 2026", "11 Nov 2026"].contains(&&item.sale_at_text[..11])));
+    let page = api.reports.explorer(&acme, &days, None, 50).await.unwrap();
+    assert_eq!(page.items, found);
+    let until = ExplorerFilter { to: Some(date(2026, 11, 9)), ..ExplorerFilter::default() };
+    assert_eq!(
+        read(&until).await.len()
+            + read(&ExplorerFilter { from: Some(date(2026, 11, 10)), ..ExplorerFilter::default() }).await.len(),
+        1_200
+    );
+    let nothing = ExplorerFilter { code: Some("NOSUCH".into()), ..ExplorerFilter::default() };
+    assert!(read(&nothing).await.is_empty());
 }

@@ -1,6 +1,7 @@
 //! The operations behind pages and the JSON API. Everything takes a `TenantScope`.
 
 pub mod buckets;
+mod claims;
 mod comparison;
 mod control_names;
 mod cursor;
@@ -9,6 +10,7 @@ mod listings;
 pub mod names;
 mod payouts;
 mod portal;
+mod purchase_file;
 pub mod query_cache;
 pub mod ranges;
 pub mod reports;
@@ -31,12 +33,14 @@ mod test_engine;
 #[cfg(test)]
 pub(crate) mod test_scope;
 
+pub use claims::{Claim, MAX_CLAIM_BYTES, Verdict};
 pub use comparison::Comparison;
 pub use control_names::ControlNames;
 pub(crate) use listings::line_item;
 pub use listings::{LinesFilter, LinesPage, ReportedLine};
 pub use names::Names;
 pub use portal::{PortalBalance, PortalReport};
+pub use purchase_file::PurchaseFile;
 pub use query_cache::{CacheLimits, QueryCache};
 pub use ranges::{RangeError, RangePreset};
 pub use reports::{FiguresRequest, ReportError, ReportSources, Reports};

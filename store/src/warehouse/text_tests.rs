@@ -60,10 +60,13 @@ fn every_query() -> String {
         currency: Currency::parse("usd"),
         purchases: Some(vec![]),
         redemptions_only: true,
+        sold: range,
+        gross: Some(4_900),
         after: Some(PurchaseCursor { sale_at: Timestamp(3_000), purchase: PurchaseId(11) }),
         limit: 1_000_000,
     };
     add(&mut text, &filter, &filtered);
+    add(&mut text, &filter, &PurchaseCount(PurchasesPage { after: None, ..filtered }));
     let lines = LinesPage {
         purchase: Some(PurchaseId(11)),
         affiliate: Some(AffiliateId(0)),

@@ -15,6 +15,7 @@ mod payouts;
 mod portal;
 mod purchase;
 mod redemptions;
+mod redemptions_file;
 mod rows;
 mod shown;
 mod sign_in;
@@ -40,6 +41,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(dashboard::router())
         .merge(payouts::router())
         .merge(redemptions::router())
+        .merge(redemptions_file::router())
         .merge(purchase::router())
         .merge(affiliates::router())
         .merge(alerts::router())

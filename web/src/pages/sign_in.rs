@@ -152,7 +152,7 @@ fn opened(app: &App, session: &NewSession) -> Result<Response, PageError> {
     enter(app, &app.settings.cookie_name, &session.cookie, "/")
 }
 
-fn agent(headers: &HeaderMap) -> &str {
+pub(super) fn agent(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
 }
 

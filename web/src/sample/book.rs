@@ -122,6 +122,7 @@ impl Book {
                 key: item.affiliate_key.clone(),
                 email: None,
                 status: PayeeStatus::Active,
+                payout_address: String::new(),
             });
         }
         let of_one = |(affiliate, items): (AffiliateId, Vec<&PurchaseItem>)| {
@@ -181,6 +182,8 @@ fn matches(item: &PurchaseItem, filter: &ExplorerFilter) -> bool {
         && filter.currency.is_none_or(|currency| item.currency == currency)
         && filter.search.as_ref().is_none_or(|text| item.business_key.contains(text.as_str()))
         && (!filter.redemptions_only || item.redemption)
+        && filter.from.is_none_or(|from| times::day(item.sale_at, TIME_ZONE) >= from)
+        && filter.to.is_none_or(|to| times::day(item.sale_at, TIME_ZONE) <= to)
 }
 
 fn totals(items: &[&PurchaseItem]) -> Vec<Totals> {

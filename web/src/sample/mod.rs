@@ -8,6 +8,7 @@ mod connections;
 mod explain;
 mod people;
 mod portal;
+mod portal_desk;
 mod purchases;
 
 use crate::Clock;
@@ -19,7 +20,7 @@ use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
 use api::people::Roster;
-use api::services::{ReportedLine, Subject, SubjectReport};
+use api::services::{PurchaseFile, ReportedLine, Subject, SubjectReport};
 use async_trait::async_trait;
 use book::Book;
 use domain::ids::Mode;
@@ -186,6 +187,12 @@ impl Backend for SampleBackend {
         limit: u32,
     ) -> Result<ExplorerPage, BackendError> {
         self.book(place)?.explorer(filter, cursor, limit, (self.clock)())
+    }
+
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError> {
+        let found = self.book(place)?.explorer(filter, None, u32::MAX, (self.clock)())?;
+        let pages = futures::stream::iter([Ok(found.items)]).boxed();
+        Ok(PurchaseFile { watermark: found.watermark, time_zone: TIME_ZONE.into(), pages })
     }
 
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {

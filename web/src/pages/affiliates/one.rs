@@ -78,7 +78,7 @@ async fn show(
         path: ["affiliates", &key],
         title: &affiliate.name,
         head: AffiliateHead::new(&desk, affiliate, done_words(given(&asks.done))).render()?,
-        forms: AffiliateBody::new(&desk, affiliate, Forms::default())?.render()?,
+        forms: AffiliateBody::new(&desk, affiliate, Forms::default())?.with_payout(&desk, affiliate).await?.render()?,
         rows: ("affiliate", &key),
     };
     figures::answer(&desk, &asks, &headers, subject).await
@@ -299,6 +299,9 @@ struct AffiliateBody {
     suspension_action: String,
     invitation_action: String,
     invitation_error: String,
+    /// How they want to be paid, in their own words; empty where they did not say.
+    payout_address: String,
+    payout_since: String,
 }
 
 impl AffiliateBody {
@@ -348,7 +351,18 @@ impl AffiliateBody {
             suspension_action: to("suspension"),
             invitation_action: to("invitation"),
             invitation_error: forms.invitation.unwrap_or_default().beside(&[]),
+            payout_address: String::new(),
+            payout_since: String::new(),
         })
+    }
+
+    async fn with_payout(mut self, desk: &Desk<'_>, affiliate: &AffiliateInfo) -> Result<AffiliateBody, PageError> {
+        let (cookie, vendor) = (&desk.visitor.cookie, &desk.here.vendor.slug);
+        if let Some(address) = desk.app.backend.payout_address_of(cookie, vendor, affiliate.id).await? {
+            self.payout_since = desk.day(address.decided_at);
+            self.payout_address = address.text;
+        }
+        Ok(self)
     }
 }
 

@@ -255,7 +255,7 @@ fn end_others(database: &dyn Database, own: &Own, now: Timestamp) -> ControlResu
         let detail = serde_json::json!({ "ended": ended }).to_string();
         audit(database, own.vendor, &own.actor(), "end_portal_sessions", &detail, now)?;
     }
-    Ok(ended as u64)
+    Ok(ended)
 }
 
 #[async_trait]

@@ -200,6 +200,23 @@ step('a question that cannot be asked is named, and a forged one is refused', as
   }
 })
 
+step('without a script all of it can be read and asked', async () => {
+  const storageState = await anna.context().storageState()
+  const context = await chromium.browser.newContext({ storageState, javaScriptEnabled: false })
+  const page = await context.newPage()
+  await page.goto(product.at('/portal'))
+  assert.equal(minor(await page.locator('#figure-commission-usd .amount').innerText()), 784 + 464)
+  await page.getByRole('link', { name: 'Was I credited?' }).click()
+  await page.getByLabel(RECEIPT).fill(first.invoice)
+  await page.getByRole('button', { name: 'Ask' }).click()
+  assert.match(await words(page.locator('#verdict')), /^Yes/)
+  await page.goto(product.at('/portal/account'))
+  await page.getByLabel('How you want to be paid').fill('PayPal anna@example.com')
+  await page.getByRole('button', { name: 'Save how you are paid' }).click()
+  assert.match(await words(page.getByRole('status')), /The vendor sees it/)
+  await context.close()
+})
+
 step('questions end for the day, so that nobody can try them all', async () => {
   let answer = ''
   for (let times = 0; times < 21 && !/asked often/.test(answer); times++) answer = await asked({ [RECEIPT]: `in_1guess${times}` })

@@ -5,6 +5,7 @@ mod alerts;
 mod failures;
 mod people;
 mod portal;
+mod portal_desk;
 mod workspace;
 
 use crate::demo::OwnDemos;
@@ -14,7 +15,7 @@ use crate::reading::Reading;
 use api::export::PayoutReport;
 use api::ledger::explain;
 use api::model::{Dashboard, DateRange, Explanation, ExplorerFilter, ExplorerPage};
-use api::services::ReportError;
+use api::services::{FiguresRequest, PurchaseFile, ReportError, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -145,6 +146,11 @@ impl Pages {
         let vendor = vendor.map_err(anyhow::Error::from).map_err(failed("read the workspace"))?;
         let (from, to) = range.resolve(today(&vendor.time_zone, (self.app.clock)()));
         Ok(DateRange { from, to, time_zone: vendor.time_zone })
+    }
+
+    async fn request(&self, scope: &TenantScope, query: &DashboardQuery) -> Result<FiguresRequest, BackendError> {
+        let range = self.days(scope, query.range).await?;
+        Ok(FiguresRequest { range, bucket: query.bucket, against: query.against })
     }
 
     /// Changes whenever any figure of the scope may have changed.
@@ -339,8 +345,19 @@ impl Backend for Pages {
 
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError> {
         let scope = self.scope(place).await?;
-        let range = self.days(&scope, query.range).await?;
-        self.app.reports.dashboard(&scope, &range, query.bucket).await.map_err(report_failed("read the dashboard"))
+        let request = self.request(&scope, query).await?;
+        self.app.reports.dashboard(&scope, &request).await.map_err(report_failed("read the dashboard"))
+    }
+
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError> {
+        let scope = self.scope(place).await?;
+        let request = self.request(&scope, query).await?;
+        self.app.reports.figures_of(&scope, &request, subject).await.map_err(report_failed("read the figures"))
     }
 
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {
@@ -358,6 +375,11 @@ impl Backend for Pages {
     ) -> Result<ExplorerPage, BackendError> {
         let scope = self.scope(place).await?;
         self.app.reports.explorer(&scope, filter, cursor, limit).await.map_err(report_failed("read the redemptions"))
+    }
+
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError> {
+        let scope = self.scope(place).await?;
+        self.app.reports.purchase_file(&scope, filter).await.map_err(report_failed("read the purchases"))
     }
 
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {

@@ -19,7 +19,9 @@ mod page;
 use api::ledger::{Ledger, SharedLedger};
 use api::model::{DateRange, Watermark};
 use api::services::ranges::LocalRange;
-use api::services::{CacheLimits, Clock, ControlNames, QueryCache, ReportSources, Reports, WatermarkSource};
+use api::services::{
+    CacheLimits, Clock, ControlNames, FiguresRequest, QueryCache, ReportSources, Reports, WatermarkSource,
+};
 use data::{DAYS, GENERATION, NOW};
 use domain::ids::VendorId;
 use std::collections::BTreeSet;
@@ -143,7 +145,7 @@ impl Bench {
     }
 
     async fn dashboard(&self) {
-        let page = self.reports.dashboard(&self.scope, &self.range, None).await.unwrap();
+        let page = self.reports.dashboard(&self.scope, &FiguresRequest::of(self.range.clone())).await.unwrap();
         assert!(page.affiliates.len() == 20 && page.codes.len() == 40 && page.feed.len() == 20, "the page is complete");
         assert!(page.feed.iter().all(|row| !row.business_key.is_empty()), "every purchase has a name");
     }

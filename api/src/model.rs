@@ -70,6 +70,8 @@ pub struct Totals {
 pub struct GroupTotals {
     /// `aff_maya`, `MAYA20` or `2026-11-21`, by the grouping; empty for unattributed.
     pub group: String,
+    /// Number of the affiliate or code; 0 for none, and where the grouping is another.
+    pub number: u64,
     /// Name shown on pages.
     pub label: String,
     /// One entry per currency.
@@ -151,6 +153,20 @@ pub struct PurchaseItem {
     pub flags: Vec<String>,
 }
 
+/// The figures of an earlier range, beside those of a later one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Earlier {
+    /// Its days.
+    pub range: DateRange,
+    /// Its totals, one per currency; empty when nothing happened.
+    pub totals: Vec<Totals>,
+    /// Affiliates with a line in it.
+    pub active_affiliates: u64,
+    /// One point beside each of [`Dashboard::series`], of the same days or hours that much earlier. Currencies that only
+    /// the earlier range has are in the totals alone.
+    pub series: Vec<SeriesPoint>,
+}
+
 /// The first screen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Dashboard {
@@ -164,8 +180,8 @@ pub struct Dashboard {
     pub currencies: Vec<Currency>,
     /// Totals of the range, one per currency.
     pub totals: Vec<Totals>,
-    /// Totals of the range of equal length before it.
-    pub previous: Vec<Totals>,
+    /// What it is compared with; none where nothing was wanted, or where no earlier day exists.
+    pub earlier: Option<Earlier>,
     /// Affiliates with a line in the range.
     pub active_affiliates: u64,
     /// One point per bucket, gaps filled with zeros.
@@ -195,6 +211,10 @@ pub struct ExplorerFilter {
     pub search: Option<String>,
     /// Only uses of a code.
     pub redemptions_only: bool,
+    /// Only sold on this day of the vendor's time zone or later.
+    pub from: Option<jiff::civil::Date>,
+    /// Only sold on this day or earlier.
+    pub to: Option<jiff::civil::Date>,
 }
 
 /// A page of the explorer.

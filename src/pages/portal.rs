@@ -4,7 +4,7 @@ use super::accounts::typed_address;
 use super::{OpenStream, Pages, new_session, refused, report_failed, store_failed, today};
 use api::mail::{Mail, PortalLetter};
 use api::model::DateRange;
-use api::services::PortalReport;
+use api::services::{FiguresRequest, PortalReport};
 use async_trait::async_trait;
 use domain::ids::Mode;
 use futures::StreamExt;
@@ -31,7 +31,7 @@ impl Pages {
         })
     }
 
-    async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
+    pub(super) async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
         let session = self.app.control.portal_session(&cookie.0, (self.app.clock)()).await;
         session.map_err(store_failed("read the session"))?.ok_or(BackendError::NotFound)
     }
@@ -103,8 +103,9 @@ impl Portals for Pages {
         let time_zone = session.place().time_zone.clone();
         let (from, to) = query.range.resolve(today(&time_zone, (self.app.clock)()));
         let range = DateRange { from, to, time_zone };
+        let request = FiguresRequest { range, bucket: query.bucket, against: query.against };
         let policy = self.app.control.policy(&scope).await.map_err(store_failed("read the policy"))?;
-        let report = self.app.reports.portal(&scope, &range, query.bucket, policy.hold_days).await;
+        let report = self.app.reports.portal(&scope, &request, policy.hold_days).await;
         report.map_err(report_failed("read your figures"))
     }
 

@@ -122,9 +122,11 @@ step('the search field of the top bar leads here', async () => {
   await page.waitForURL(/\/demo\/purchases\/inv/)
 })
 
-step('a row of the affiliates table leads to its purchases', async () => {
+step('a row of the affiliates table leads to its page, and that to its purchases', async () => {
   await page.goto(product.at('/demo/dashboard'))
   await page.locator('section[aria-labelledby="affiliates-title"]').getByRole('link', { name: 'Leo Brandt' }).click()
+  await page.waitForURL(/\/affiliates\/leo/)
+  await page.getByRole('link', { name: 'All purchases' }).click()
   await page.waitForURL(/affiliate=leo/)
   assert.equal(await rows().count(), 23)
   await page.goto(product.at('/demo/dashboard'))

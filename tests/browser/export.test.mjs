@@ -12,7 +12,8 @@ import { openedByLibreOffice } from './lib/spreadsheet.mjs'
 import { CODES, decisions, deliver, paidInvoice } from './lib/stripe.mjs'
 
 const SECRET = 'whsec_exportTest0123456789'
-const COLUMNS = ['Affiliate', 'Key', 'E-mail', 'Currency', 'Redemptions', 'Revenue', 'Refunds', 'Commission owed', 'Status']
+const COLUMNS = ['Affiliate', 'Key', 'E-mail', 'Currency', 'Redemptions', 'Revenue', 'Refunds', 'Commission owed', 'Status', 'Payout address']
+const PURCHASE_COLUMNS = ['Sale', 'Purchase', 'Kind', 'Outcome', 'Reason', 'Affiliate', 'Key', 'Code', 'Currency', 'Gross', 'Revenue', 'Refunds', 'Commission']
 /** What people and those who mean harm write into a name. */
 const NAMES = {
   formula: '=HYPERLINK("http://127.0.0.1/","open")',
@@ -160,6 +161,40 @@ step('what cannot be a file is a page that says why', async () => {
   const stranger = await fetch(product.at('/acme/payouts.csv'))
   assert.equal(stranger.status, 401)
   assert.deepEqual(complaints, [])
+})
+
+step('the explorer gives what its filters find as a file, the same in both kinds', async () => {
+  await page.goto(product.at('/acme/redemptions?mode=live&currency=eur'))
+  assert.equal(await page.locator('#explorer-rows tr').count(), 2)
+  const shown = await page.locator('#explorer-rows .key').allInnerTexts()
+  const files = []
+  for (const [button, ending] of [['Export CSV', 'csv'], ['Excel', 'xlsx']]) {
+    const path = await take(button)
+    assert.equal(path, join(folder, `acme-purchases-${today}.${ending}`))
+    files.push(await openedByLibreOffice(path))
+  }
+  for (const cells of files) {
+    assert.deepEqual(cells[0].map((cell) => cell.text), PURCHASE_COLUMNS)
+    const rows = cells.slice(1)
+    assert.deepEqual(rows.map((row) => row[1].text), shown, 'the rows of the page in their order')
+    assert.deepEqual(new Set(rows.map((row) => row[8].text)), new Set(['EUR']))
+    assert.deepEqual(rows.map((row) => minorUnits(row[10].number, 2)).sort(), [1_000, 2_000])
+    assert.deepEqual(rows.map((row) => minorUnits(row[12].number, 2)).sort(), [200, 400])
+  }
+})
+
+step('days are a filter like the others', async () => {
+  await page.goto(product.at('/acme/redemptions?mode=live'))
+  await page.getByLabel('To', { exact: true }).fill('2020-01-31')
+  await page.waitForURL(/to=2020-01-31/)
+  await until(() => words(page.locator('#page')), (text) => /No purchase matches these filters/.test(text), 'no row')
+  await page.goto(product.at(`/acme/redemptions?mode=live&from=${today}&to=${today}`))
+  assert.equal(await page.locator('#explorer-rows tr').count(), 10)
+  const answer = await page.context().request.get(product.at('/acme/redemptions.csv?mode=live&from=yesterday'))
+  assert.equal(answer.status(), 400)
+  for (const path of ['/globex/redemptions.csv', '/globex/redemptions.xlsx']) {
+    assert.equal((await page.context().request.get(product.at(path))).status(), 404)
+  }
 })
 
 step('the files come without a script too', async () => {

@@ -4,6 +4,7 @@
 use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Bucket, Dashboard, Explanation, ExplorerFilter, ExplorerPage};
+use api::services::{Comparison, PurchaseFile, Subject, SubjectReport};
 use async_trait::async_trait;
 use domain::ids::{Mode, Provider, Timestamp};
 use futures::stream::BoxStream;
@@ -119,6 +120,8 @@ pub struct DashboardQuery {
     pub range: RangeChoice,
     /// Bucket of the chart, chosen by the service when absent.
     pub bucket: Option<Bucket>,
+    /// With what it is compared.
+    pub against: Comparison,
 }
 
 /// One connection and how it is doing.
@@ -271,6 +274,7 @@ pub trait Backend:
     + crate::alerts::Alerts
     + crate::people::People
     + crate::portal::Portals
+    + crate::portal_desk::PortalDesks
     + crate::workspace::Workspaces
 {
     /// Uses up a one-time token. `None`: unknown, used or expired.
@@ -285,6 +289,14 @@ pub trait Backend:
     /// The first screen.
     async fn dashboard(&self, place: &Place, query: &DashboardQuery) -> Result<Dashboard, BackendError>;
 
+    /// The figures of one affiliate or code.
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError>;
+
     /// What affiliates earned in a range, for a file.
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError>;
 
@@ -296,6 +308,9 @@ pub trait Backend:
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<ExplorerPage, BackendError>;
+
+    /// All purchases of a filter, newest first, for a file.
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError>;
 
     /// Everything behind a purchase. `None`: no such purchase of this vendor and mode.
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError>;

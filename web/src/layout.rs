@@ -5,9 +5,9 @@ use crate::backend::VendorView;
 use crate::links::Link;
 use crate::range::{Preset, RangeChoice, bucket_name};
 use crate::session::{Here, Visitor};
+use crate::view::View;
 use api::model::Bucket;
 use domain::ids::Mode;
-use jiff::civil::Date;
 
 /// A page of the rail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct RangePicker {
     pub action: String,
     /// Goes with the form, where the page has modes.
     pub mode: Option<&'static str>,
+    /// Goes with the form, unless it is the usual comparison.
+    pub compare: Option<&'static str>,
 }
 
 /// Everything around a page.
@@ -105,6 +107,8 @@ pub struct Layout {
     pub vendors: Vec<Choice>,
     /// The rail.
     pub sections: Vec<Choice>,
+    /// What stands below the part that is fetched again; usually empty.
+    pub below: String,
     /// Alerts that nobody said anything about.
     pub open_alerts: usize,
     /// Test and live as links, when both have data.
@@ -156,6 +160,7 @@ impl Layout {
             title: title.into(),
             vendors: vendors.collect(),
             sections: sections.collect(),
+            below: String::new(),
             open_alerts: here.open_alerts,
             modes: mode_links(here, |other| page_of(section, other)),
             mode: mode.name(),
@@ -173,31 +178,29 @@ impl Layout {
         }
     }
 
-    /// With a range picker.
-    pub fn with_picker(mut self, choice: RangeChoice, bucket: Option<Bucket>, today: Date) -> Layout {
-        let path = [self.vendor.slug.as_str(), Section::Dashboard.path()];
-        self.picker = Some(RangePicker::new(&path, Some(self.mode), choice, bucket, today));
+    /// With a range picker, on the page of this path below the vendor's.
+    pub(crate) fn with_picker(mut self, page: &[&str], view: &View) -> Layout {
+        let path: Vec<&str> = std::iter::once(self.vendor.slug.as_str()).chain(page.iter().copied()).collect();
+        self.picker = Some(RangePicker::new(&path, Some(self.mode), view));
         self
     }
 }
 
 impl RangePicker {
     /// For the page of this path.
-    pub(crate) fn new(
-        path: &[&str],
-        mode: Option<&'static str>,
-        choice: RangeChoice,
-        bucket: Option<Bucket>,
-        today: Date,
-    ) -> RangePicker {
+    pub(crate) fn new(path: &[&str], mode: Option<&'static str>, view: &View) -> RangePicker {
+        let choice = view.range;
         let preset_choice = |preset: Preset| Choice {
             label: preset.label().into(),
-            href: Link::to(path).with_some("mode", mode).with("range", preset.name()).build(),
+            // The bars are chosen anew: those of a short range may be too many for a long one.
+            href: View { range: RangeChoice::Preset(preset), bucket: None, ..*view }
+                .link(Link::to(path).with_some("mode", mode))
+                .build(),
             is_current: choice.preset() == Some(preset),
             mark: "",
         };
         let (rare, usual): (Vec<Preset>, Vec<Preset>) = Preset::ALL.into_iter().partition(|preset| preset.is_month());
-        let (from, to) = choice.resolve(today);
+        let (from, to) = choice.resolve(view.today);
         let chosen_in_menu = match choice.preset() {
             Some(preset) if preset.is_month() => preset.label().to_owned(),
             Some(_) => String::new(),
@@ -209,9 +212,10 @@ impl RangePicker {
             chosen_in_menu,
             from: from.to_string(),
             to: to.to_string(),
-            buckets: bucket_choices(bucket),
+            buckets: bucket_choices(view.bucket),
             action: Link::to(path).build(),
             mode,
+            compare: view.compare_name(),
         }
     }
 }

@@ -24,12 +24,14 @@ pub mod money;
 pub mod pages;
 pub mod people;
 pub mod portal;
+pub mod portal_desk;
 pub mod range;
 pub mod render;
 #[doc(hidden)]
 pub mod sample;
 pub mod session;
 mod times;
+pub mod view;
 pub mod words;
 pub mod workspace;
 

@@ -127,7 +127,7 @@ async fn the_dashboard_shows_figures_feed_and_outcomes() {
     let body = site.ok("/demo/dashboard").await.body;
     for part in [
         "23 Sep – 21 Nov 2026",
-        "compared with the 60 days before",
+        "nothing to compare with: no sale in the 60 days before",
         "Europe/Berlin",
         "Demo data",
         "Test mode",
@@ -138,7 +138,7 @@ async fn the_dashboard_shows_figures_feed_and_outcomes() {
         "data-watermark=\"62\"",
         "data-purchase=\"inv:in_1Q",
         "/demo/redemptions?mode=test&#38;outcome=waiting",
-        "/demo/redemptions?mode=test&#38;affiliate=aff_maya",
+        "/demo/affiliates/aff_maya?mode=test&#38;range=60d",
     ] {
         assert!(body.contains(part), "{part} is missing");
     }

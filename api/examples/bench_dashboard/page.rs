@@ -5,10 +5,12 @@ use api::model::DateRange;
 use api::services::buckets::grouping_for;
 use api::services::ranges::LocalRange;
 use jiff::ToSpan;
+
 use std::path::Path;
 use std::time::Duration;
 use store::scope::TenantScope;
-use store::warehouse::queries::{Grouping, LedgerSummary, PurchaseOutcomes, PurchasesPage};
+use store::warehouse::queries::{Grouping, LedgerSummary, PurchaseOutcomes, PurchasesPage, Subject};
+
 use store::warehouse::{ScopedQuery, Warehouse, WarehouseConfig, Watermark};
 
 /// The embedded engine with the memory that the product gives it.
@@ -59,11 +61,16 @@ pub async fn queries(
 ) {
     let local = LocalRange::new(range).unwrap();
     let groupings = vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, local.natural_bucket())];
-    let now = LedgerSummary { range: Some(local.moments), groupings };
-    let before = LedgerSummary { range: Some(local.preceding().unwrap()), groupings: vec![Grouping::Everything] };
+    let now = LedgerSummary { range: Some(local.moments), of: Subject::All, groupings };
+    let days = local.day_count().days();
+    let (from, to) = (range.from.saturating_sub(days), range.to.saturating_sub(days));
+    let earlier = LocalRange::new(&DateRange { from, to, time_zone: range.time_zone.clone() }).unwrap();
+    let groupings = vec![Grouping::Affiliate, grouping_for(&earlier, local.natural_bucket())];
+    let before = LedgerSummary { range: Some(earlier.moments), of: Subject::All, groupings };
     let feed = PurchasesPage { limit: 20, ..PurchasesPage::default() };
+    let outcomes = PurchaseOutcomes::default();
     let one = Reading { warehouse, scope, position, only };
-    tokio::join!(one.read(0, &now), one.read(1, &before), one.read(2, &feed), one.read(3, &PurchaseOutcomes));
+    tokio::join!(one.read(0, &now), one.read(1, &before), one.read(2, &feed), one.read(3, &outcomes));
 }
 
 struct Reading<'a> {

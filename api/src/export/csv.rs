@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8";
 
 /// Spreadsheets take a file without it for text in the system's own encoding.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
+pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Rows of one piece: some 40 KB.
 const ROWS_OF_A_PIECE: usize = 500;
 
@@ -37,11 +37,12 @@ fn piece(report: &PayoutReport, index: usize) -> Result<Vec<u8>, csv::Error> {
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-fn record(row: &PayoutRow) -> [String; 9] {
+fn record(row: &PayoutRow) -> [String; 10] {
     let [name, key, email, unit] = row.texts().map(harmless);
     let [revenue, refunds, commission] = row.amounts().map(|minor| decimal(minor, digits(row.currency)));
     let status = row.payee.status.name().to_owned();
-    [name, key, email, unit, row.redemptions.to_string(), revenue, refunds, commission, status]
+    let payout = harmless(row.payee.payout_address.clone());
+    [name, key, email, unit, row.redemptions.to_string(), revenue, refunds, commission, status, payout]
 }
 
 /// A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it.
@@ -49,7 +50,7 @@ fn record(row: &PayoutRow) -> [String; 9] {
 /// A formula begins with `=`, `+`, `-` or `@`, some programs skip blanks before it, and some take the wide forms of these
 /// signs too. A tab or a line break at the beginning may move what follows into another cell. Numbers are not texts: a
 /// negative amount stays a number.
-fn harmless(text: String) -> String {
+pub(super) fn harmless(text: String) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     if text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(SIGNS) { format!("'{text}") } else { text }
 }
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_file_begins_with_mark_and_columns_and_every_line_ends_in_both() {
-        let head = "\u{feff}Affiliate,Key,E-mail,Currency,Redemptions,Revenue,Refunds,Commission owed,Status\r\n";
+        let head = "\u{feff}Affiliate,Key,E-mail,Currency,Redemptions,Revenue,Refunds,Commission owed,Status,Payout address\r\n";
         assert_eq!(file(report(&[])), head);
         let rows = [
             ("Maya", "aff_maya", Some("maya@example.com"), "usd", [123_450, 980, 24_690]),
@@ -76,17 +77,17 @@ mod tests {
         assert_eq!(
             file(report(&rows)),
             format!(
-                "{head}Maya,aff_maya,maya@example.com,USD,1,1234.50,9.80,246.90,active\r\n\
-                 Leo,aff_leo,,JPY,2,-1500,1500,-300,suspended\r\n\
-                 Noor,noor,,KWD,3,0.001,0.000,-1234.567,active\r\n"
+                "{head}Maya,aff_maya,maya@example.com,USD,1,1234.50,9.80,246.90,active,\r\n\
+                 Leo,aff_leo,,JPY,2,-1500,1500,-300,suspended,\r\n\
+                 Noor,noor,,KWD,3,0.001,0.000,-1234.567,active,\r\n"
             )
         );
     }
 
     fn name_cell(name: &str) -> String {
         let text = file(report(&[(name, "k", None, "usd", [0, 0, 0])]));
-        let (_, row) = text.split_once("owed,Status\r\n").unwrap();
-        row.strip_suffix(",k,,USD,1,0.00,0.00,0.00,active\r\n").unwrap().to_owned()
+        let (_, row) = text.split_once("Payout address\r\n").unwrap();
+        row.strip_suffix(",k,,USD,1,0.00,0.00,0.00,active,\r\n").unwrap().to_owned()
     }
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
             assert_eq!(name_cell(name), cell);
         }
         let evil = file(report(&[("n", "=k", Some("+a@b.c"), "usd", [-1, 0, -1])]));
-        assert!(evil.ends_with("n,'=k,'+a@b.c,USD,1,-0.01,0.00,-0.01,active\r\n"), "{evil}");
+        assert!(evil.ends_with("n,'=k,'+a@b.c,USD,1,-0.01,0.00,-0.01,active,\r\n"), "{evil}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What affiliates earned in a range, as a file: one row per affiliate and currency.
+//! What affiliates earned in a range, as a file: one row per affiliate and currency; and purchases, one row each
+//! (`purchases.rs`).
 //!
 //! `services/payouts.rs` makes the report; [`csv`] and [`xlsx`] write it. Both write the same cells, so what is in which
 //! column is decided here.
 
 mod amount;
 pub mod csv;
+mod purchases;
 pub mod xlsx;
 
 use crate::model::{DateRange, Watermark};
@@ -12,14 +14,25 @@ use domain::ids::AffiliateId;
 use domain::money::Currency;
 use std::collections::HashMap;
 
+pub use purchases::{MOST_PURCHASES, PURCHASE_COLUMNS, csv_head, csv_rows, purchases_file_name, workbook};
 pub use store::warehouse::queries::AffiliateSum;
 
 /// The most rows of a file. A row is 48 bytes while the file is made.
 pub const MOST_ROWS: usize = 200_000;
 
 /// The columns, in their order.
-pub const COLUMNS: [&str; 9] =
-    ["Affiliate", "Key", "E-mail", "Currency", "Redemptions", "Revenue", "Refunds", "Commission owed", "Status"];
+pub const COLUMNS: [&str; 10] = [
+    "Affiliate",
+    "Key",
+    "E-mail",
+    "Currency",
+    "Redemptions",
+    "Revenue",
+    "Refunds",
+    "Commission owed",
+    "Status",
+    "Payout address",
+];
 
 /// How an affiliate stands today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +67,8 @@ pub struct Payee {
     pub email: Option<String>,
     /// How it stands.
     pub status: PayeeStatus,
+    /// How they want to be paid, on one line; empty where they did not say.
+    pub payout_address: String,
 }
 
 /// The report. Affiliates without a ledger line in the range are not in it, and sales of nobody are not.
@@ -112,6 +127,7 @@ fn nameless(affiliate: AffiliateId) -> Payee {
         key: format!("affiliate-{affiliate}"),
         email: None,
         status: PayeeStatus::Unknown,
+        payout_address: String::new(),
     }
 }
 
@@ -162,8 +178,16 @@ pub(crate) mod tests {
             });
             let status = if number % 2 == 1 { PayeeStatus::Active } else { PayeeStatus::Suspended };
             let email = email.map(str::to_owned);
-            payees
-                .insert(AffiliateId(number), Payee { name: (*name).to_owned(), key: (*key).to_owned(), email, status });
+            payees.insert(
+                AffiliateId(number),
+                Payee {
+                    name: (*name).to_owned(),
+                    key: (*key).to_owned(),
+                    email,
+                    status,
+                    payout_address: String::new(),
+                },
+            );
         }
         PayoutReport {
             watermark: Watermark { generation: 1, partition: 0, next_offset: 9, as_of: Timestamp(1_795_262_400_000) },

@@ -9,7 +9,7 @@ use std::io::{Seek, SeekFrom, Write};
 pub const CONTENT_TYPE: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 /// Widths of the columns, in characters.
-const WIDTHS: [u8; 9] = [28, 20, 30, 10, 13, 16, 14, 18, 12];
+const WIDTHS: [u8; 10] = [28, 20, 30, 10, 13, 16, 14, 18, 12, 40];
 /// Column of the redemptions, after the texts.
 const REDEMPTIONS: u16 = 4;
 /// Digits that a number cell holds exactly; longer amounts are written as texts, so that nothing is rounded.
@@ -27,15 +27,15 @@ pub enum ExportError {
 }
 
 /// Formats of the cells.
-struct Formats {
-    head: Format,
-    head_of_number: Format,
+pub(super) struct Formats {
+    pub(super) head: Format,
+    pub(super) head_of_number: Format,
     /// By digits after the point.
     amounts: [Format; 4],
 }
 
 impl Formats {
-    fn new() -> Formats {
+    pub(super) fn new() -> Formats {
         let head = Format::new().set_bold();
         let number = |decimals: &str| Format::new().set_num_format(format!("#,##0{decimals}"));
         Formats {
@@ -45,7 +45,7 @@ impl Formats {
         }
     }
 
-    fn amount(&self, digits: u8) -> &Format {
+    pub(super) fn amount(&self, digits: u8) -> &Format {
         &self.amounts[usize::from(digits).min(self.amounts.len() - 1)]
     }
 }
@@ -94,12 +94,18 @@ fn write_row(sheet: &mut Worksheet, line: u32, row: &PayoutRow, formats: &Format
         write_number(sheet, (line, column), &decimal(minor, digits), formats.amount(digits))?;
     }
     sheet.write_string(line, REDEMPTIONS + 4, row.payee.status.name())?;
+    sheet.write_string(line, REDEMPTIONS + 5, &row.payee.payout_address)?;
     Ok(())
 }
 
 /// A workbook knows no decimals, only binary fractions of double precision. Up to fifteen digits come back as they were
 /// written; nothing is computed with them here.
-fn write_number(sheet: &mut Worksheet, cell: (u32, u16), decimal: &str, format: &Format) -> Result<(), XlsxError> {
+pub(super) fn write_number(
+    sheet: &mut Worksheet,
+    cell: (u32, u16),
+    decimal: &str,
+    format: &Format,
+) -> Result<(), XlsxError> {
     let significant = decimal.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
     match decimal.parse::<f64>() {
         Ok(number) if significant <= EXACT_DIGITS => sheet.write_number_with_format(cell.0, cell.1, number, format)?,

@@ -45,6 +45,7 @@ fn read_request(mut parameters: Parameters) -> Result<PurchasesRequest, ApiError
         currency: parameters.word("currency", "the three-letter codes, for example usd", Currency::parse)?,
         search: parameters.filled("search"),
         redemptions_only: parameters.flag("redemptions_only")?,
+        ..ExplorerFilter::default()
     };
     let cursor = parameters.filled("cursor");
     let limit = parameters.limit(DEFAULT_ROWS, MOST_ROWS)?;

@@ -39,14 +39,19 @@ impl Catalogue for ControlNames {
     }
 
     async fn payees(&self, scope: &TenantScope) -> anyhow::Result<HashMap<AffiliateId, Payee>> {
-        let affiliates = self.control.affiliates(scope).await?;
-        Ok(affiliates.into_iter().map(|known| (known.id, payee(known))).collect())
+        let (affiliates, mut addresses) =
+            tokio::try_join!(self.control.affiliates(scope), self.control.payout_addresses(scope))?;
+        let named = affiliates.into_iter().map(|known| {
+            let address = addresses.remove(&known.id).map(|address| address.text.replace('\n', ", "));
+            (known.id, payee(known, address.unwrap_or_default()))
+        });
+        Ok(named.collect())
     }
 }
 
-fn payee(known: AffiliateInfo) -> Payee {
+fn payee(known: AffiliateInfo, payout_address: String) -> Payee {
     let status = if known.suspended { PayeeStatus::Suspended } else { PayeeStatus::Active };
-    Payee { name: known.name, key: known.key, email: known.email, status }
+    Payee { name: known.name, key: known.key, email: known.email, status, payout_address }
 }
 
 #[async_trait]

@@ -3,7 +3,7 @@
 use crate::model::{DateRange, ExplorerFilter, ExplorerPage, LineItem, PurchaseItem, Watermark};
 use crate::services::cursor::{read_line_place, read_purchase_place, write_line_place, write_purchase_place};
 use crate::services::names::Names;
-use crate::services::ranges::{LocalRange, local_text, time_zone};
+use crate::services::ranges::{FIRST_DAY, LAST_DAY, LocalRange, local_text, time_zone};
 use crate::services::reports::{Page, ReportError, Reports, position};
 use crate::services::sources::PurchaseDescription;
 use domain::ids::{AffiliateId, PurchaseId};
@@ -11,6 +11,7 @@ use domain::line::{LedgerLine, PurchaseRow};
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use store::scope::TenantScope;
+use store::warehouse::TimeRange;
 use store::warehouse::queries::{LineCursor, LinesPage as LinesQuery, PurchaseCursor, PurchaseLines, PurchasesPage};
 
 /// The most rows of a page.
@@ -84,7 +85,11 @@ impl Reports {
         Ok(ExplorerPage { watermark: page.watermark, items, next })
     }
 
-    async fn purchases_query(&self, page: &Page, filter: &ExplorerFilter) -> Result<PurchasesPage, ReportError> {
+    pub(crate) async fn purchases_query(
+        &self,
+        page: &Page,
+        filter: &ExplorerFilter,
+    ) -> Result<PurchasesPage, ReportError> {
         let affiliate = filter.affiliate.as_deref().map(|key| known_affiliate(&page.names, key)).transpose()?;
         let codes = filter.code.as_deref().map(|text| page.names.codes_by_text(text));
         let purchases = match filter.search.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
@@ -102,6 +107,7 @@ impl Reports {
             currency: filter.currency,
             purchases,
             redemptions_only: filter.redemptions_only,
+            sold: sold_in(filter, &page.names.time_zone)?,
             ..PurchasesPage::default()
         })
     }
@@ -200,7 +206,11 @@ impl Reports {
         Ok(rows.iter().map(|line| line_item(line, &page.names)).collect())
     }
 
-    async fn describe_lines(&self, page: &Page, rows: &[LedgerLine]) -> Result<Vec<ReportedLine>, ReportError> {
+    pub(crate) async fn describe_lines(
+        &self,
+        page: &Page,
+        rows: &[LedgerLine],
+    ) -> Result<Vec<ReportedLine>, ReportError> {
         let mut ids: Vec<PurchaseId> = rows.iter().map(|row| row.purchase).filter(|id| *id != PurchaseId(0)).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -211,6 +221,16 @@ impl Reports {
         });
         Ok(described.collect())
     }
+}
+
+/// The moments of the days of a filter; an end that was not given is open.
+fn sold_in(filter: &ExplorerFilter, time_zone: &str) -> Result<Option<TimeRange>, ReportError> {
+    if filter.from.is_none() && filter.to.is_none() {
+        return Ok(None);
+    }
+    let (from, to) = (filter.from.unwrap_or(FIRST_DAY), filter.to.unwrap_or(LAST_DAY));
+    let days = DateRange { from, to, time_zone: time_zone.to_owned() };
+    Ok(Some(LocalRange::new(&days)?.moments))
 }
 
 fn known_affiliate(names: &Names, key: &str) -> Result<AffiliateId, ReportError> {

@@ -1,13 +1,13 @@
 //! What an affiliate sees at the portal.
 
-use crate::model::{Bucket, Dashboard, DateRange, LineItem};
+use crate::model::{Dashboard, LineItem};
 use crate::services::listings::line_item;
 use crate::services::ranges::LocalRange;
-use crate::services::reports::{ReportError, Reports};
+use crate::services::reports::{FiguresRequest, ReportError, Reports};
 use domain::ids::Timestamp;
 use domain::money::Currency;
 use store::scope::TenantScope;
-use store::warehouse::queries::{Balances, NewestLines};
+use store::warehouse::queries::{Balances, NewestLines, Subject};
 
 /// How many lines the portal shows.
 const LINES: u32 = 50;
@@ -47,16 +47,15 @@ impl Reports {
     pub async fn portal(
         &self,
         scope: &TenantScope,
-        range: &DateRange,
-        bucket: Option<Bucket>,
+        request: &FiguresRequest,
         hold_days: u16,
     ) -> Result<PortalReport, ReportError> {
         let page = self.open_page(scope).await?;
-        let moments = LocalRange::new(range)?.moments;
-        let newest = NewestLines { range: Some(moments), limit: LINES };
+        let moments = LocalRange::new(&request.range)?.moments;
+        let newest = NewestLines { range: Some(moments), of: Subject::All, limit: LINES };
         let balances = Balances { held_from: held_from((self.sources.clock)(), hold_days) };
         let (figures, lines, balances) = tokio::try_join!(
-            self.figures(&page, range, bucket),
+            self.figures(&page, request, Subject::All),
             self.read(&page, &newest),
             self.read(&page, &balances)
         )?;

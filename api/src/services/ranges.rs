@@ -117,13 +117,6 @@ impl LocalRange {
         day_number(self.days.to) - day_number(self.days.from) + 1
     }
 
-    /// The moments of as many local days right before it. Empty where no day is left.
-    pub fn preceding(&self) -> Result<TimeRange, RangeError> {
-        let first = add_days(self.days.from, -self.day_count()).max(FIRST_DAY);
-        let from = start_of_day(first, &self.zone)?.min(self.moments.from);
-        Ok(TimeRange { from, to: self.moments.from })
-    }
-
     /// The bucket that gives a readable chart.
     pub fn natural_bucket(&self) -> Bucket {
         match self.day_count() {
@@ -279,16 +272,6 @@ mod tests {
         // Beirut's clocks skip midnight: the day begins at one.
         let beirut = range(date(2026, 3, 29), date(2026, 3, 29), "Asia/Beirut").unwrap();
         assert_eq!(beirut.moments.to.0 - beirut.moments.from.0, 23 * 3_600_000);
-    }
-
-    #[test]
-    fn the_preceding_range_has_as_many_days() {
-        let march = range(date(2026, 3, 1), date(2026, 3, 31), "Europe/Berlin").unwrap();
-        let before = march.preceding().unwrap();
-        assert_eq!(before.to, march.moments.from);
-        assert_eq!(before.from, start_of_day(date(2026, 1, 29), &march.zone).unwrap());
-        let first = range(FIRST_DAY, FIRST_DAY, "UTC").unwrap().preceding().unwrap();
-        assert_eq!(first.from, first.to);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The figures of the dashboard. Every query of one page is read up to one watermark.
 
-use crate::model::{Bucket, Dashboard, DateRange, GroupTotals, OutcomeCounts, SeriesPoint, Totals, Watermark};
+use crate::model::{Bucket, Dashboard, DateRange, Earlier, GroupTotals, OutcomeCounts, SeriesPoint, Totals, Watermark};
 use crate::services::buckets::{BucketSpan, bucket_of_key, buckets, grouping_for};
+use crate::services::comparison::{Comparison, EarlierRange};
 use crate::services::cursor::BadCursor;
 use crate::services::figures::{currencies_by_sales, order_by_currencies, totals_of, totals_per_currency};
 use crate::services::names::Names;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::scope::TenantScope;
 use store::warehouse::queries::{
-    Grouping, LedgerBounds, LedgerSummary, OutcomeCount, PurchaseOutcomes, PurchasesPage, SummaryRow,
+    Grouping, LedgerBounds, LedgerSummary, OutcomeCount, PurchaseOutcomes, PurchasesPage, Subject, SummaryRow,
 };
 use store::warehouse::{ScopedQuery, TenantRow, Warehouse, WarehouseError};
 use telemetry::metrics::{Metric, Stopwatch};
@@ -69,6 +70,24 @@ pub struct ReportSources {
 #[derive(Clone)]
 pub struct Reports {
     pub(crate) sources: ReportSources,
+}
+
+/// What the figures of a page are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiguresRequest {
+    /// Which days.
+    pub range: DateRange,
+    /// Of the chart; chosen by the length of the range when it is `None`.
+    pub bucket: Option<Bucket>,
+    /// With what they are compared.
+    pub against: Comparison,
+}
+
+impl FiguresRequest {
+    /// Of these days, with the usual bucket and comparison.
+    pub fn of(range: DateRange) -> FiguresRequest {
+        FiguresRequest { range, bucket: None, against: Comparison::default() }
+    }
 }
 
 /// How many affiliates and codes the dashboard shows.
@@ -145,19 +164,14 @@ impl Reports {
         Ok(DateRange { from, to, time_zone: page.names.time_zone.clone() })
     }
 
-    /// The first screen. `bucket` is chosen by the length of the range when it is `None`.
-    pub async fn dashboard(
-        &self,
-        scope: &TenantScope,
-        range: &DateRange,
-        bucket: Option<Bucket>,
-    ) -> Result<Dashboard, ReportError> {
+    /// The first screen.
+    pub async fn dashboard(&self, scope: &TenantScope, request: &FiguresRequest) -> Result<Dashboard, ReportError> {
         let page = self.open_page(scope).await?;
         let feed_query = PurchasesPage { limit: FEED_ROWS, ..PurchasesPage::default() };
         let (figures, feed, outcomes) = tokio::try_join!(
-            self.figures(&page, range, bucket),
+            self.figures(&page, request, Subject::All),
             self.read(&page, &feed_query),
-            self.outcome_counts(&page),
+            self.outcome_counts(&page, Subject::All),
         )?;
         let feed = self.describe_purchases(&page, &feed).await?;
         Ok(Dashboard { feed, outcomes, ..figures })
@@ -167,33 +181,40 @@ impl Reports {
     pub(crate) async fn figures(
         &self,
         page: &Page,
-        range: &DateRange,
-        bucket: Option<Bucket>,
+        request: &FiguresRequest,
+        of: Subject,
     ) -> Result<Dashboard, ReportError> {
-        let local = LocalRange::new(range)?;
-        let bucket = bucket.unwrap_or_else(|| local.natural_bucket());
+        let local = LocalRange::new(&request.range)?;
+        let bucket = request.bucket.unwrap_or_else(|| local.natural_bucket());
         let spans = buckets(&local, bucket)?;
-        let now_query = LedgerSummary {
+        let query = LedgerSummary {
             range: Some(local.moments),
+            of,
             groupings: vec![Grouping::Affiliate, Grouping::Code, grouping_for(&local, bucket)],
         };
-        let before_query = LedgerSummary { range: Some(local.preceding()?), groupings: vec![Grouping::Everything] };
-        let (summary, before) = tokio::try_join!(self.read(page, &now_query), self.read(page, &before_query))?;
+        let earlier = EarlierRange::of(&local, request.against)?;
+        let (summary, before) = tokio::try_join!(self.read(page, &query), async {
+            match &earlier {
+                Some(earlier) => self.read(page, &earlier_query(earlier, bucket, of)).await.map(Some),
+                None => Ok(None),
+            }
+        })?;
 
         let by_grouping = |index: usize| summary.iter().filter(move |row| row.grouping == index);
         let mut totals = totals_per_currency(by_grouping(0));
         let currencies = currencies_by_sales(&totals);
         order_by_currencies(&mut totals, &currencies);
-        let mut previous = totals_per_currency(before.iter());
-        order_by_currencies(&mut previous, &currencies);
+        let now = (self.sources.clock)();
+        let series = series(&spans, &currencies, now, by_grouping(2), |key| bucket_of_key(&spans, bucket, key));
+        let earlier = earlier.zip(before).map(|(earlier, rows)| earlier.figures(&spans, bucket, &currencies, &rows));
         Ok(Dashboard {
             watermark: page.watermark,
-            range: range.clone(),
+            range: request.range.clone(),
             bucket,
             totals,
-            previous,
+            earlier,
             active_affiliates: count_affiliates(by_grouping(0)),
-            series: series(&spans, bucket, &currencies, by_grouping(2), (self.sources.clock)()),
+            series,
             affiliates: top_affiliates(group_affiliates(by_grouping(0), &page.names, &currencies), &currencies),
             codes: top_codes(group_codes(by_grouping(1), &page.names, &currencies)),
             feed: Vec::new(),
@@ -205,12 +226,16 @@ impl Reports {
     /// How the purchases and deliveries of a scope ended.
     pub async fn outcomes(&self, scope: &TenantScope) -> Result<(Watermark, OutcomeCounts), ReportError> {
         let page = self.open_page(scope).await?;
-        Ok((page.watermark, self.outcome_counts(&page).await?))
+        Ok((page.watermark, self.outcome_counts(&page, Subject::All).await?))
     }
 
-    async fn outcome_counts(&self, page: &Page) -> Result<OutcomeCounts, ReportError> {
-        let counts = self.read(page, &PurchaseOutcomes).await?;
-        let deliveries = self.sources.ledger.delivery_counts(&page.scope).await?;
+    /// Deliveries that could not be understood are nobody's: they are counted for everything alone.
+    pub(crate) async fn outcome_counts(&self, page: &Page, subject: Subject) -> Result<OutcomeCounts, ReportError> {
+        let counts = self.read(page, &PurchaseOutcomes { of: subject }).await?;
+        let refused = match subject {
+            Subject::All => self.sources.ledger.delivery_counts(&page.scope).await?.refused,
+            Subject::Affiliate(_) | Subject::Code(_) => 0,
+        };
         let of = |outcome: PurchaseOutcome| {
             counts.iter().filter(|count: &&OutcomeCount| count.outcome == outcome).map(|count| count.purchases).sum()
         };
@@ -219,7 +244,7 @@ impl Reports {
             organic: of(PurchaseOutcome::Organic),
             rejected: of(PurchaseOutcome::Rejected),
             waiting: of(PurchaseOutcome::Waiting),
-            refused: deliveries.refused,
+            refused,
         })
     }
 }
@@ -231,30 +256,49 @@ fn count_affiliates<'a>(rows: impl Iterator<Item = &'a SummaryRow>) -> u64 {
     keys.len() as u64
 }
 
-/// One point per bucket, zeros included.
+/// The sums of an earlier range, by affiliate and in the buckets' grouping.
+fn earlier_query(earlier: &EarlierRange, bucket: Bucket, of: Subject) -> LedgerSummary {
+    let groupings = vec![Grouping::Affiliate, grouping_for(&earlier.local, bucket)];
+    LedgerSummary { range: Some(earlier.local.moments), of, groupings }
+}
+
+impl EarlierRange {
+    /// The answer to [`earlier_query`], beside the buckets of the later range.
+    fn figures(&self, spans: &[BucketSpan], bucket: Bucket, currencies: &[Currency], rows: &[SummaryRow]) -> Earlier {
+        let by_grouping = |index: usize| rows.iter().filter(move |row| row.grouping == index);
+        let mut totals = totals_per_currency(by_grouping(0));
+        order_by_currencies(&mut totals, currencies);
+        let twin = |key| self.twin_of_key(spans, bucket, key);
+        let mut series = series(spans, currencies, Timestamp(i64::MAX), by_grouping(1), twin);
+        for (point, span) in series.iter_mut().zip(spans) {
+            point.label = self.label(span, bucket);
+        }
+        let active_affiliates = count_affiliates(by_grouping(0));
+        Earlier { range: self.local.days.clone(), totals, active_affiliates, series }
+    }
+}
+
+/// One point per bucket, zeros included. `bucket_of` says into which bucket the key of a row falls.
 fn series<'a>(
     spans: &[BucketSpan],
-    bucket: Bucket,
     currencies: &[Currency],
-    rows: impl Iterator<Item = &'a SummaryRow>,
     now: Timestamp,
+    rows: impl Iterator<Item = &'a SummaryRow>,
+    bucket_of: impl Fn(i64) -> usize,
 ) -> Vec<SeriesPoint> {
-    let mut points: Vec<SeriesPoint> = spans
-        .iter()
-        .map(|span| SeriesPoint {
-            starts_at: span.starts_at,
-            label: span.label.clone(),
-            partial: now < span.ends_at,
-            redemptions: 0,
-            revenue: vec![0; currencies.len()],
-            commission: vec![0; currencies.len()],
-        })
-        .collect();
+    let point = |span: &BucketSpan| SeriesPoint {
+        starts_at: span.starts_at,
+        label: span.label.clone(),
+        partial: now < span.ends_at,
+        redemptions: 0,
+        revenue: vec![0; currencies.len()],
+        commission: vec![0; currencies.len()],
+    };
+    let mut points: Vec<SeriesPoint> = spans.iter().map(point).collect();
     for row in rows {
-        let point = points.get_mut(bucket_of_key(spans, bucket, row.key));
-        let currency = currencies.iter().position(|currency| *currency == row.currency);
-        if let (Some(point), Some(currency)) = (point, currency) {
-            point.redemptions += row.redemptions;
+        let Some(point) = points.get_mut(bucket_of(row.key)) else { continue };
+        point.redemptions += row.redemptions;
+        if let Some(currency) = currencies.iter().position(|currency| *currency == row.currency) {
             point.revenue[currency] = point.revenue[currency].saturating_add(row.net);
             point.commission[currency] = point.commission[currency].saturating_add(row.commission);
         }
@@ -276,7 +320,7 @@ pub(crate) fn group_rows<'a>(
     let named = groups.into_iter().map(|(key, mut totals)| {
         order_by_currencies(&mut totals, currencies);
         let (group, label) = name(key);
-        GroupTotals { group, label, totals }
+        GroupTotals { group, label, number: key as u64, totals }
     });
     named.collect()
 }

@@ -3,7 +3,7 @@
 use crate::model::{Bucket, DateRange, ExplorerFilter, OutcomeCounts};
 use crate::services::test_api::{NOW, Sale, TestApi};
 use crate::services::test_scope::affiliate_scope_in;
-use crate::services::{LinesFilter, RangePreset, ReportError, TotalsGroup, TotalsRequest};
+use crate::services::{FiguresRequest, LinesFilter, RangePreset, ReportError, TotalsGroup, TotalsRequest};
 use domain::ids::{AffiliateId, CodeId, Mode, PurchaseId};
 use jiff::civil::date;
 use std::collections::BTreeSet;
@@ -41,13 +41,14 @@ async fn the_dashboard_adds_up_and_compares() {
         range,
         DateRange { from: date(2026, 11, 15), to: date(2026, 11, 21), time_zone: "Europe/Berlin".into() }
     );
-    let dashboard = api.reports.dashboard(&acme, &range, None).await.unwrap();
+    let dashboard = api.reports.dashboard(&acme, &FiguresRequest::of(range.clone())).await.unwrap();
 
     assert_eq!(dashboard.bucket, Bucket::Day);
     assert_eq!(dashboard.currencies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["usd", "jpy"]);
     let usd = &dashboard.totals[0];
     assert_eq!((usd.sales, usd.revenue, usd.commission, usd.redemptions), (4, 15_000, 3_000, 4));
-    assert_eq!((dashboard.previous.len(), dashboard.previous[0].revenue), (1, 400));
+    let earlier = dashboard.earlier.as_ref().unwrap();
+    assert_eq!((earlier.totals.len(), earlier.totals[0].revenue), (1, 400));
     assert_eq!(dashboard.active_affiliates, 2);
     let affiliates: Vec<_> =
         dashboard.affiliates.iter().map(|group| (group.group.as_str(), group.label.as_str())).collect();
@@ -94,7 +95,8 @@ async fn every_grouping_sums_to_the_same_totals() {
         assert_eq!(total(&grouped), total(&everything), "{}", group.name());
     }
     for bucket in [Bucket::Hour, Bucket::Day, Bucket::Week, Bucket::Month] {
-        let dashboard = api.reports.dashboard(&acme, &everything.range, Some(bucket)).await.unwrap();
+        let request = FiguresRequest { bucket: Some(bucket), ..FiguresRequest::of(everything.range.clone()) };
+        let dashboard = api.reports.dashboard(&acme, &request).await.unwrap();
         let revenue: i64 = dashboard.series.iter().flat_map(|point| &point.revenue).sum();
         assert_eq!(revenue, total(&everything).1, "{bucket:?}");
         let redemptions: i64 = dashboard.series.iter().map(|point| point.redemptions).sum();
@@ -171,7 +173,7 @@ async fn an_empty_ledger_is_all_zeros() {
     let acme = api.vendor("acme", Mode::Live).await;
     let range = api.reports.preset_range(&acme, RangePreset::All).await.unwrap();
     assert_eq!((range.from, range.to), (date(2026, 11, 21), date(2026, 11, 21)));
-    let dashboard = api.reports.dashboard(&acme, &range, None).await.unwrap();
+    let dashboard = api.reports.dashboard(&acme, &FiguresRequest::of(range.clone())).await.unwrap();
     assert_eq!((dashboard.bucket, dashboard.series.len()), (Bucket::Hour, 24));
     assert!(dashboard.totals.is_empty() && dashboard.feed.is_empty() && dashboard.affiliates.is_empty());
     assert!(api.reports.totals(&acme, &TotalsRequest::default()).await.unwrap().rows.is_empty());
@@ -275,7 +277,7 @@ async fn an_affiliate_sees_only_their_own_and_what_is_in_hold() {
     let own = affiliate_scope_in(&api.control, "acme", "aff_maya", Mode::Live).await;
     assert_eq!(own.affiliate(), Some(maya.0));
     let range = api.reports.preset_range(&own, RangePreset::Days30).await.unwrap();
-    let report = api.reports.portal(&own, &range, None, 30).await.unwrap();
+    let report = api.reports.portal(&own, &FiguresRequest::of(range.clone()), 30).await.unwrap();
 
     let usd = &report.figures.totals[0];
     assert_eq!((usd.sales, usd.revenue, usd.commission), (2, 3_000, 600));
@@ -293,12 +295,12 @@ async fn an_affiliate_sees_only_their_own_and_what_is_in_hold() {
     assert_eq!(report.figures.outcomes, OutcomeCounts::default());
 
     let of_leo = affiliate_scope_in(&api.control, "acme", "aff_leo", Mode::Live).await;
-    let report = api.reports.portal(&of_leo, &range, None, 0).await.unwrap();
+    let report = api.reports.portal(&of_leo, &FiguresRequest::of(range.clone()), 0).await.unwrap();
     assert_eq!((report.figures.totals[0].revenue, report.lines.len()), (70_000, 1));
     assert_eq!((report.balances[0].earned, report.balances[0].in_hold), (14_000, 0));
     let elsewhere = affiliate_scope_in(&api.control, "other", "aff_maya", Mode::Live).await;
-    let report = api.reports.portal(&elsewhere, &range, None, 30).await.unwrap();
+    let report = api.reports.portal(&elsewhere, &FiguresRequest::of(range.clone()), 30).await.unwrap();
     assert!(report.figures.totals.is_empty() && report.lines.is_empty() && report.balances.is_empty());
     let in_test = affiliate_scope_in(&api.control, "acme", "aff_maya", Mode::Test).await;
-    assert!(api.reports.portal(&in_test, &range, None, 30).await.unwrap().lines.is_empty());
+    assert!(api.reports.portal(&in_test, &FiguresRequest::of(range.clone()), 30).await.unwrap().lines.is_empty());
 }

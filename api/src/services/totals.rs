@@ -8,7 +8,7 @@ use crate::services::reports::{Page, ReportError, Reports, group_affiliates, gro
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use store::scope::TenantScope;
-use store::warehouse::queries::{Grouping, LedgerSummary};
+use store::warehouse::queries::{Grouping, LedgerSummary, Subject};
 
 /// By what totals are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Reports {
             Some(TotalsGroup::Code) => Grouping::Code,
             Some(TotalsGroup::Day) => Grouping::LocalDay(offset_segments(&local)),
         };
-        let query = LedgerSummary { range: Some(local.moments), groupings: vec![grouping] };
+        let query = LedgerSummary { range: Some(local.moments), of: Subject::All, groupings: vec![grouping] };
         let rows = self.read(&page, &query).await?;
         let currencies = currencies_by_sales(&totals_per_currency(rows.iter()));
         let groups = match request.group {

@@ -23,6 +23,7 @@ mod moving;
 mod people;
 mod people_store;
 mod portal;
+mod portal_desk;
 mod portal_store;
 mod postgres_store;
 mod reading;
@@ -49,6 +50,8 @@ mod conformance_people;
 #[cfg(test)]
 mod conformance_portal;
 #[cfg(test)]
+mod conformance_portal_desk;
+#[cfg(test)]
 mod moving_tests;
 #[cfg(test)]
 mod postgres_tests;
@@ -61,6 +64,7 @@ pub use model::*;
 pub use moving::move_to_postgres;
 pub use people::*;
 pub use portal::*;
+pub use portal_desk::*;
 pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
@@ -123,7 +127,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + Portal + Alerts {
+pub trait ControlStore: People + MailQueue + Portal + PortalDesk + Alerts {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 30] = [
+pub(super) const TABLES: [&str; 32] = [
     "vendors",
     "connections",
     "endpoints",
@@ -44,6 +44,8 @@ pub(super) const TABLES: [&str; 30] = [
     "person_identities",
     "session_cookies",
     "alert_labels",
+    "payout_addresses",
+    "portal_acts",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

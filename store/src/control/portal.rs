@@ -99,6 +99,17 @@ impl PortalSession {
         (self.vendor, self.affiliate)
     }
 
+    /// The vendor's whole, for one thing alone: to find the sale that an affiliate asks about, also where it is another's.
+    /// What is answered must name nobody.
+    pub fn claims_scope(&self, mode: Mode) -> TenantScope {
+        TenantScope::new(self.vendor, mode)
+    }
+
+    /// Whose sessions and details these are, as a number.
+    pub fn affiliate(&self) -> AffiliateId {
+        self.affiliate
+    }
+
     /// What they see: this affiliate's rows, and nothing else of the vendor.
     pub fn scope(&self, mode: Mode) -> TenantScope {
         TenantScope::of_affiliate(self.vendor, mode, self.affiliate)

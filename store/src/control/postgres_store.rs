@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 6] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -49,6 +49,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "0006_identities",
         sql: include_str!("../../../schemas/migrations/postgres/control/0006_identities.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 7,
+        name: "0007_portal_desk",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0007_portal_desk.sql"),
         oldest_reader: 1,
     },
 ];

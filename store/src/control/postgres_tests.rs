@@ -269,13 +269,14 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         let scope = store.admin_scope(&LocalAdmin::for_local_socket(), slug, Mode::Live).await.unwrap().unwrap();
         store.label_alert(&scope, 1, AlertLabel::Fraud, "test", NOW).await.unwrap();
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
-        portal_session_of(&*store, slug, "a").await;
+        let guest = portal_session_of(&*store, slug, "a").await;
+        store.set_payout_address(&guest, "somewhere", NOW).await.unwrap();
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 22, "{tables:?}");
+    assert_eq!(tables.len(), 24, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

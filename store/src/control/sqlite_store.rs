@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 6] = [
+pub const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -43,6 +43,11 @@ pub const MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "0006_identities",
         sql: include_str!("../../../schemas/migrations/control/0006_identities.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "0007_portal_desk",
+        sql: include_str!("../../../schemas/migrations/control/0007_portal_desk.sql"),
     },
 ];
 

@@ -102,7 +102,7 @@ async fn insert(warehouse: &Warehouse, lines: &[LedgerLine], purchases: &[Purcha
 
 async fn everything(warehouse: &Warehouse, filter: &ScopeFilter) -> Vec<SummaryRow> {
     warehouse
-        .read_filtered(filter, &LedgerSummary { range: None, groupings: vec![Grouping::Everything] })
+        .read_filtered(filter, &LedgerSummary { of: Subject::All, range: None, groupings: vec![Grouping::Everything] })
         .await
         .unwrap()
 }
@@ -205,7 +205,7 @@ async fn nothing_of_others_is_ever_read() {
         assert_eq!(warehouse.read_filtered(&filter, &page).await.unwrap().len() as i64, expected);
         let page = PurchasesPage { limit: 10, ..PurchasesPage::default() };
         assert_eq!(warehouse.read_filtered(&filter, &page).await.unwrap().len() as i64, expected);
-        let counts = warehouse.read_filtered(&filter, &PurchaseOutcomes).await.unwrap();
+        let counts = warehouse.read_filtered(&filter, &PurchaseOutcomes::default()).await.unwrap();
         assert_eq!(counts.iter().map(|count| count.purchases).sum::<u64>() as i64, expected);
     }
     let stolen = warehouse.read_filtered(&affiliate, &PurchaseHistory { purchase: PurchaseId(256) }).await.unwrap();
@@ -276,7 +276,11 @@ async fn a_move_carries_its_sale_and_a_refund_is_taken_back_in_its_own_month() {
         part(3, 3, LineKind::MoveIn, 8, refunded_at, -1, 400),
     ];
     insert(&warehouse, &lines, &[], "a").await;
-    let query = LedgerSummary { range: None, groupings: vec![Grouping::Affiliate, Grouping::LocalDay(vec![])] };
+    let query = LedgerSummary {
+        of: Subject::All,
+        range: None,
+        groupings: vec![Grouping::Affiliate, Grouping::LocalDay(vec![])],
+    };
     let rows = warehouse.read_filtered(&filter_at(100), &query).await.unwrap();
     let figures: Vec<_> =
         rows.iter().map(|row| (row.grouping, row.key, row.sales, row.net, row.refunded, row.commission)).collect();
@@ -318,7 +322,7 @@ async fn sums_of_affiliates_are_those_of_the_summary() {
     let part = TimeRange { from: Timestamp(MONTH_END + DAY_MS), to: Timestamp(MONTH_END + 20 * DAY_MS) };
     let one = ScopeFilter { affiliate: Some(AffiliateId(3)), ..filter_at(1_000) };
     for (filter, range, rows) in [(filter_at(1_000), None, 18), (filter_at(400), Some(part), 18), (one, None, 3)] {
-        let query = LedgerSummary { range, groupings: vec![Grouping::Affiliate] };
+        let query = LedgerSummary { of: Subject::All, range, groupings: vec![Grouping::Affiliate] };
         let summary = warehouse.read_filtered(&filter, &query).await.unwrap();
         let mut expected: Vec<AffiliateSum> = summary
             .into_iter()
@@ -359,13 +363,14 @@ async fn local_days_follow_the_offsets_and_currencies_stay_apart() {
     }
     lines.push(LedgerLine { currency: Currency::parse("jpy").unwrap(), ..line(9, 0, LineKind::Sale, change) });
     insert(&warehouse, &lines, &[], "a").await;
-    let query = LedgerSummary { range: None, groupings: vec![Grouping::LocalDay(vec![summer, winter])] };
+    let query =
+        LedgerSummary { of: Subject::All, range: None, groupings: vec![Grouping::LocalDay(vec![summer, winter])] };
     let rows = warehouse.read_filtered(&filter_at(100), &query).await.unwrap();
     let days: Vec<_> = rows.iter().map(|row| (row.key - sunday, row.currency.to_string(), row.sales)).collect();
     let expected = [(-1, "usd", 1), (0, "jpy", 1), (0, "usd", 2), (1, "usd", 1)];
     assert_eq!(days, expected.map(|(day, currency, sales)| (day, currency.to_owned(), sales)));
 
-    let query = LedgerSummary { range: None, groupings: vec![Grouping::QuarterHour] };
+    let query = LedgerSummary { of: Subject::All, range: None, groupings: vec![Grouping::QuarterHour] };
     let quarters = warehouse.read_filtered(&filter_at(100), &query).await.unwrap();
     assert!(quarters.iter().any(|row| row.key == change / QUARTER_HOUR_MS));
 }
@@ -387,7 +392,7 @@ async fn purchases_stand_as_of_the_watermark() {
         (4, vec![(PurchaseOutcome::Credited, 2)]),
         (7, vec![(PurchaseOutcome::Credited, 1)]),
     ] {
-        let counts = warehouse.read_filtered(&filter_at(next_offset), &PurchaseOutcomes).await.unwrap();
+        let counts = warehouse.read_filtered(&filter_at(next_offset), &PurchaseOutcomes::default()).await.unwrap();
         let counts: Vec<_> = counts.iter().map(|count| (count.outcome, count.purchases)).collect();
         assert_eq!(counts, expected, "below {next_offset}");
     }
@@ -472,7 +477,7 @@ async fn sums_never_wrap() {
     insert(&warehouse, &lines[..9_000], &[], "a").await;
     assert_eq!(everything(&warehouse, &filter_at(10_000)).await[0].gross, 9_000 * domain::money::MAX_AMOUNT);
     insert(&warehouse, &lines[9_000..], &[], "b").await;
-    let query = LedgerSummary { range: None, groupings: vec![Grouping::Everything] };
+    let query = LedgerSummary { of: Subject::All, range: None, groupings: vec![Grouping::Everything] };
     let refused = warehouse.read_filtered(&filter_at(10_000), &query).await;
     assert!(matches!(refused, Err(WarehouseError::Unreadable { .. })), "{refused:?}");
 }

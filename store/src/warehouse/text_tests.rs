@@ -38,17 +38,21 @@ fn every_query() -> String {
         add(
             &mut text,
             &filter,
-            &LedgerSummary { range, groupings: vec![Grouping::Affiliate, Grouping::Code, days.clone()] },
+            &LedgerSummary {
+                of: Subject::All,
+                range,
+                groupings: vec![Grouping::Affiliate, Grouping::Code, days.clone()],
+            },
         );
-        add(&mut text, &filter, &PurchaseOutcomes);
+        add(&mut text, &filter, &PurchaseOutcomes::default());
         add(&mut text, &filter, &PurchasesPage { limit: 20, ..PurchasesPage::default() });
         add(&mut text, &filter, &LinesPage { limit: 50, ..LinesPage::default() });
         add(&mut text, &filter, &LedgerBounds);
         add(&mut text, &filter, &PurchaseHistory { purchase: PurchaseId(11) });
     }
     let filter = vendor_filter();
-    add(&mut text, &filter, &LedgerSummary { range: None, groupings: vec![Grouping::Everything] });
-    add(&mut text, &filter, &LedgerSummary { range, groupings: vec![Grouping::QuarterHour] });
+    add(&mut text, &filter, &LedgerSummary { of: Subject::All, range: None, groupings: vec![Grouping::Everything] });
+    add(&mut text, &filter, &LedgerSummary { of: Subject::All, range, groupings: vec![Grouping::QuarterHour] });
     let filtered = PurchasesPage {
         affiliate: Some(AffiliateId(9)),
         codes: Some(vec![CodeId(4), CodeId(5)]),
@@ -56,10 +60,13 @@ fn every_query() -> String {
         currency: Currency::parse("usd"),
         purchases: Some(vec![]),
         redemptions_only: true,
+        sold: range,
+        gross: Some(4_900),
         after: Some(PurchaseCursor { sale_at: Timestamp(3_000), purchase: PurchaseId(11) }),
         limit: 1_000_000,
     };
     add(&mut text, &filter, &filtered);
+    add(&mut text, &filter, &PurchaseCount(PurchasesPage { after: None, ..filtered }));
     let lines = LinesPage {
         purchase: Some(PurchaseId(11)),
         affiliate: Some(AffiliateId(0)),
@@ -72,7 +79,12 @@ fn every_query() -> String {
     for filter in [vendor_filter(), affiliate_filter()] {
         add(&mut text, &filter, &AffiliateSums { range, most_rows: 10 });
         add(&mut text, &filter, &Balances { held_from: Timestamp(1_700) });
-        add(&mut text, &filter, &NewestLines { range, limit: 20 });
+        add(&mut text, &filter, &NewestLines { of: Subject::All, range, limit: 20 });
+        for of in [Subject::Affiliate(AffiliateId(8)), Subject::Code(CodeId(4))] {
+            add(&mut text, &filter, &NewestLines { of, range, limit: 20 });
+            add(&mut text, &filter, &LedgerSummary { of, range, groupings: vec![Grouping::Everything] });
+            add(&mut text, &filter, &PurchaseOutcomes { of });
+        }
     }
     let sums = verify::render_line_sums(1, 3, &[10, 15], 20);
     writeln!(text, "line_sums\n{}\n{:?}\n", sums.text(), sums.binds()).expect("a string grows");

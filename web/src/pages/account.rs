@@ -58,7 +58,7 @@ impl SessionLine {
 }
 
 /// A browser by its name, as far as its own long one tells.
-fn browser(agent: &str) -> String {
+pub(super) fn browser(agent: &str) -> String {
     let known =
         [("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari")];
     let systems = [

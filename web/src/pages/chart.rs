@@ -1,6 +1,7 @@
 //! The main chart. What a script draws is read from the table behind it, so that both always agree.
 
 use crate::money::{Money, count};
+use crate::times;
 use api::model::{Bucket, Dashboard, SeriesPoint};
 
 /// The table behind the chart.
@@ -16,6 +17,8 @@ pub struct ChartTable {
     pub is_empty: bool,
     /// The last bucket is not over.
     pub has_partial: bool,
+    /// The days of the earlier series; empty where there is none, or nothing in it.
+    pub earlier: String,
 }
 
 /// A measure, in one currency where it is money.
@@ -38,6 +41,17 @@ pub struct ChartRow {
     pub label: String,
     /// Not over yet.
     pub is_partial: bool,
+    /// In the order of the columns.
+    pub cells: Vec<ChartCell>,
+    /// What stands beside it in the earlier range.
+    pub earlier: Option<EarlierCells>,
+}
+
+/// A bucket of the earlier range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlierCells {
+    /// `22 Oct 2026`
+    pub label: String,
     /// In the order of the columns.
     pub cells: Vec<ChartCell>,
 }
@@ -63,9 +77,13 @@ pub fn table(dashboard: &Dashboard) -> ChartTable {
             digits: currency.minor_digits().unwrap_or(0),
         }));
     }
-    let rows: Vec<ChartRow> = dashboard.series.iter().map(|point| row(dashboard, point)).collect();
+    let earlier = dashboard.earlier.as_ref().filter(|earlier| !earlier.totals.is_empty());
+    let beside = |index: usize| earlier.and_then(|earlier| earlier.series.get(index));
+    let rows: Vec<ChartRow> =
+        dashboard.series.iter().enumerate().map(|(index, point)| row(dashboard, point, beside(index))).collect();
     ChartTable {
-        is_empty: rows.iter().all(|row| row.cells.iter().all(|cell| cell.raw == 0)),
+        is_empty: rows.iter().all(ChartRow::is_empty),
+        earlier: earlier.map(|earlier| times::range(earlier.range.from, earlier.range.to)).unwrap_or_default(),
         has_partial: dashboard.series.last().is_some_and(|point| point.partial),
         bucket: match dashboard.bucket {
             Bucket::Hour => "hour",
@@ -78,7 +96,18 @@ pub fn table(dashboard: &Dashboard) -> ChartTable {
     }
 }
 
-fn row(dashboard: &Dashboard, point: &SeriesPoint) -> ChartRow {
+impl ChartRow {
+    fn is_empty(&self) -> bool {
+        self.cells.iter().chain(self.earlier.iter().flat_map(|earlier| &earlier.cells)).all(|cell| cell.raw == 0)
+    }
+}
+
+fn row(dashboard: &Dashboard, point: &SeriesPoint, beside: Option<&SeriesPoint>) -> ChartRow {
+    let earlier = beside.map(|beside| EarlierCells { label: beside.label.clone(), cells: cells(dashboard, beside) });
+    ChartRow { label: point.label.clone(), is_partial: point.partial, cells: cells(dashboard, point), earlier }
+}
+
+fn cells(dashboard: &Dashboard, point: &SeriesPoint) -> Vec<ChartCell> {
     let mut cells = vec![ChartCell { raw: point.redemptions, text: count(point.redemptions) }];
     for amounts in [&point.revenue, &point.commission] {
         cells.extend(dashboard.currencies.iter().enumerate().map(|(index, currency)| {
@@ -86,5 +115,5 @@ fn row(dashboard: &Dashboard, point: &SeriesPoint) -> ChartRow {
             ChartCell { raw, text: Money::new(raw, *currency).amount() }
         }));
     }
-    ChartRow { label: point.label.clone(), is_partial: point.partial, cells }
+    cells
 }

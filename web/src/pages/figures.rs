@@ -1,7 +1,7 @@
 //! The six key figures with their comparison. Money is never summed across currencies.
 
 use crate::money::{Money, count};
-use api::model::{Dashboard, Totals};
+use api::model::{Dashboard, Earlier, Totals};
 use domain::money::Currency;
 
 /// One figure of the first screen.
@@ -24,7 +24,7 @@ pub struct FigureValue {
     pub amount: String,
     /// `USD`, or empty for a count.
     pub unit: String,
-    /// Against the range before.
+    /// Against the earlier range; none where there is nothing to compare with.
     pub change: Option<Change>,
 }
 
@@ -33,6 +33,8 @@ pub struct FigureValue {
 pub struct Change {
     /// `12 %`, or `new`.
     pub text: String,
+    /// `+1,234.50`, in the unit of the number; empty where nothing changed.
+    pub difference: String,
     /// `up`, `down` or `same`; never told by colour alone.
     pub direction: &'static str,
     /// `good`, `bad` or `neutral`.
@@ -57,11 +59,9 @@ pub fn figures(dashboard: &Dashboard) -> Vec<Figure> {
         hint,
         values: money_values(dashboard, of, meaning),
     };
-    let active = FigureValue {
-        amount: count(i64::try_from(dashboard.active_affiliates).unwrap_or(i64::MAX)),
-        unit: String::new(),
-        change: None,
-    };
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let active_before = earlier_of(dashboard).map(|earlier| number(earlier.active_affiliates));
+    let active = counted_value(number(dashboard.active_affiliates), active_before);
     vec![
         counted("redemptions", "Redemptions", "First sales with a code", |totals| totals.redemptions),
         counted("sales", "Sales", "Purchases with something paid", |totals| totals.sales),
@@ -89,17 +89,27 @@ pub fn figures(dashboard: &Dashboard) -> Vec<Figure> {
     ]
 }
 
+/// The earlier range, if anything happened in it.
+fn earlier_of(dashboard: &Dashboard) -> Option<&Earlier> {
+    dashboard.earlier.as_ref().filter(|earlier| !earlier.totals.is_empty())
+}
+
 fn count_value(dashboard: &Dashboard, of: fn(&Totals) -> i64) -> FigureValue {
     let sum = |totals: &[Totals]| totals.iter().map(of).fold(0_i64, i64::saturating_add);
-    let (now, before) = (sum(&dashboard.totals), sum(&dashboard.previous));
-    FigureValue { amount: count(now), unit: String::new(), change: change(now, before, Meaning::MoreIsBetter) }
+    counted_value(sum(&dashboard.totals), earlier_of(dashboard).map(|earlier| sum(&earlier.totals)))
+}
+
+fn counted_value(now: i64, before: Option<i64>) -> FigureValue {
+    let change = before.and_then(|before| change(now, before, Meaning::MoreIsBetter, count));
+    FigureValue { amount: count(now), unit: String::new(), change }
 }
 
 /// One value per currency, in the order of the dashboard; currencies that only the range
 /// before had come last, with zero.
 fn money_values(dashboard: &Dashboard, of: fn(&Totals) -> i64, meaning: Meaning) -> Vec<FigureValue> {
     let mut currencies = dashboard.currencies.clone();
-    for totals in dashboard.totals.iter().chain(&dashboard.previous) {
+    let earlier = earlier_of(dashboard);
+    for totals in dashboard.totals.iter().chain(earlier.iter().flat_map(|earlier| &earlier.totals)) {
         if !currencies.contains(&totals.currency) {
             currencies.push(totals.currency);
         }
@@ -108,18 +118,25 @@ fn money_values(dashboard: &Dashboard, of: fn(&Totals) -> i64, meaning: Meaning)
         totals.iter().filter(|totals| totals.currency == currency).map(of).fold(0_i64, i64::saturating_add)
     };
     let values = currencies.into_iter().map(|currency| {
-        let (now, before) = (sum(&dashboard.totals, currency), sum(&dashboard.previous, currency));
+        let now = sum(&dashboard.totals, currency);
         let money = Money::new(now, currency);
-        FigureValue { amount: money.amount(), unit: money.unit(), change: change(now, before, meaning) }
+        let written = |minor| Money::new(minor, currency).amount();
+        let change = earlier.and_then(|earlier| change(now, sum(&earlier.totals, currency), meaning, written));
+        FigureValue { amount: money.amount(), unit: money.unit(), change }
     });
     let values: Vec<FigureValue> = values.collect();
     if values.is_empty() { vec![FigureValue { amount: "0".into(), unit: String::new(), change: None }] } else { values }
 }
 
-/// Whole percents, rounded half away from zero; nothing when both are zero.
-fn change(now: i64, before: i64, meaning: Meaning) -> Option<Change> {
+/// Whole percents, rounded half away from zero, and the difference as `written` writes it; nothing when both are zero.
+fn change(now: i64, before: i64, meaning: Meaning, written: impl Fn(i64) -> String) -> Option<Change> {
+    let difference = match now.saturating_sub(before) {
+        0 => String::new(),
+        more @ 1.. => format!("+{}", written(more)),
+        less => written(less),
+    };
     if before == 0 {
-        return (now != 0).then(|| Change { text: "new".into(), direction: "same", tone: "neutral" });
+        return (now != 0).then(|| Change { text: "new".into(), difference, direction: "same", tone: "neutral" });
     }
     let (now, before) = (i128::from(now), i128::from(before));
     let size = before.abs();
@@ -127,7 +144,9 @@ fn change(now: i64, before: i64, meaning: Meaning) -> Option<Change> {
     let (direction, is_more) = match now.cmp(&before) {
         std::cmp::Ordering::Greater => ("up", true),
         std::cmp::Ordering::Less => ("down", false),
-        std::cmp::Ordering::Equal => return Some(Change { text: "0 %".into(), direction: "same", tone: "neutral" }),
+        std::cmp::Ordering::Equal => {
+            return Some(Change { text: "0 %".into(), difference, direction: "same", tone: "neutral" });
+        }
     };
     let tone = match meaning {
         Meaning::Neutral => "neutral",
@@ -136,7 +155,7 @@ fn change(now: i64, before: i64, meaning: Meaning) -> Option<Change> {
         _ => "bad",
     };
     let text = if percent > 999 { "over 999 %".into() } else { format!("{percent} %") };
-    Some(Change { text, direction, tone })
+    Some(Change { text, difference, direction, tone })
 }
 
 #[cfg(test)]
@@ -144,7 +163,7 @@ mod tests {
     use super::*;
 
     fn described(now: i64, before: i64, meaning: Meaning) -> Option<(String, &'static str, &'static str)> {
-        change(now, before, meaning).map(|change| (change.text, change.direction, change.tone))
+        change(now, before, meaning, count).map(|change| (change.text, change.direction, change.tone))
     }
 
     #[test]
@@ -159,5 +178,13 @@ mod tests {
         assert_eq!(described(50, -100, Meaning::MoreIsBetter), Some(("150 %".into(), "up", "good")));
         assert_eq!(described(i64::MAX, 1, Meaning::MoreIsBetter).unwrap().0, "over 999 %");
         assert_eq!(described(i64::MIN, i64::MAX, Meaning::MoreIsBetter).unwrap().1, "down");
+    }
+
+    #[test]
+    fn differences_carry_their_sign() {
+        let difference = |now, before| change(now, before, Meaning::Neutral, count).map(|change| change.difference);
+        assert_eq!(difference(1_500, 200), Some("+1,300".into()));
+        assert_eq!(difference(200, 1_500), Some("−1,300".into()));
+        assert_eq!((difference(7, 7), difference(7, 0), difference(0, 0)), (Some("".into()), Some("+7".into()), None));
     }
 }

@@ -11,11 +11,14 @@ mod dashboard;
 mod figures;
 mod open;
 mod openid;
+mod outcomes;
 mod payouts;
 mod portal;
 mod purchase;
 mod redemptions;
+mod redemptions_file;
 mod rows;
+mod shown;
 mod sign_in;
 mod waterfall;
 mod welcome;
@@ -40,6 +43,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(dashboard::router())
         .merge(payouts::router())
         .merge(redemptions::router())
+        .merge(redemptions_file::router())
         .merge(purchase::router())
         .merge(affiliates::router())
         .merge(alerts::router())

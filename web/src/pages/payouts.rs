@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::ReaderStream;
 
 /// What is read of a workbook at once, in bytes.
-const PIECE_BYTES: usize = 64 * 1024;
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/{vendor}/payouts.csv", get(as_csv)).route("/{vendor}/payouts.xlsx", get(as_xlsx))
@@ -82,7 +82,8 @@ async fn read(app: &App, visitor: &Visitor, vendor: &str, filters: &Filters) -> 
     Ok(Granted { report, here, permit })
 }
 
-fn answer(content_type: &'static str, name: &str, pieces: Pieces, permit: OwnedSemaphorePermit) -> Response {
+/// A file under its name.
+pub(super) fn answer(content_type: &'static str, name: &str, pieces: Pieces, permit: OwnedSemaphorePermit) -> Response {
     let mut response = download::body(pieces, permit).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

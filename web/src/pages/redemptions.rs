@@ -19,6 +19,7 @@ use axum::response::Response;
 use axum::routing::get;
 use domain::line::PurchaseOutcome;
 use domain::money::Currency;
+use jiff::civil::Date;
 use serde::Deserialize;
 
 /// Rows of one page.
@@ -31,13 +32,15 @@ pub(super) fn router() -> Router<App> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Filters {
+pub(super) struct Filters {
     q: Option<String>,
     affiliate: Option<String>,
     code: Option<String>,
     outcome: Option<String>,
     currency: Option<String>,
     only: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
     cursor: Option<String>,
     mode: Option<String>,
     fragment: Option<String>,
@@ -82,7 +85,7 @@ async fn show(
 
 impl Filters {
     /// As the service takes it; what cannot be used is named.
-    fn checked(&self) -> Result<ExplorerFilter, PageError> {
+    pub(super) fn checked(&self) -> Result<ExplorerFilter, PageError> {
         let text = |field: &'static str, value: &Option<String>| match given(value) {
             Some(value) if value.len() > MAX_FILTER_BYTES => Err(PageError::BadQuery {
                 field,
@@ -103,12 +106,24 @@ impl Filters {
             currency: currency.transpose()?,
             search: text("q", &self.q)?,
             redemptions_only: given(&self.only).is_some(),
+            from: day("from", &self.from)?,
+            to: day("to", &self.to)?,
         })
+    }
+
+    /// Test or live, if it was said.
+    pub(super) fn mode(&self) -> Option<&str> {
+        given(&self.mode)
     }
 
     /// The address with these filters, on the first page.
     fn link(&self, place: &Place) -> Link {
-        Link::to(&[&place.vendor, "redemptions"])
+        self.link_to(place, "redemptions")
+    }
+
+    /// The same filters at another address.
+    fn link_to(&self, place: &Place, page: &str) -> Link {
+        Link::to(&[&place.vendor, page])
             .with("mode", place.mode.name())
             .with_some("q", given(&self.q))
             .with_some("affiliate", given(&self.affiliate))
@@ -116,13 +131,21 @@ impl Filters {
             .with_some("outcome", given(&self.outcome))
             .with_some("currency", given(&self.currency))
             .with_some("only", given(&self.only))
+            .with_some("from", given(&self.from))
+            .with_some("to", given(&self.to))
     }
 
     fn is_filtered(&self) -> bool {
-        [&self.q, &self.affiliate, &self.code, &self.outcome, &self.currency, &self.only]
+        [&self.q, &self.affiliate, &self.code, &self.outcome, &self.currency, &self.only, &self.from, &self.to]
             .into_iter()
             .any(|value| given(value).is_some())
     }
+}
+
+/// A day as a date field sends it.
+fn day(field: &'static str, value: &Option<String>) -> Result<Option<Date>, PageError> {
+    let parsed = given(value).map(str::parse::<Date>).transpose();
+    parsed.map_err(|_| PageError::BadQuery { field, message: "Write the day as 2026-11-01.".into() })
 }
 
 const OUTCOMES: [PurchaseOutcome; 4] =
@@ -156,6 +179,8 @@ pub(crate) struct FilterForm {
     code: String,
     currency: String,
     redemptions_only: bool,
+    from: String,
+    to: String,
     outcomes: Vec<FilterOption>,
     affiliates: Vec<FilterOption>,
     codes: Vec<FilterOption>,
@@ -190,6 +215,8 @@ impl FilterForm {
             code: kept(&filters.code),
             currency: kept(&filters.currency),
             redemptions_only: given(&filters.only).is_some(),
+            from: kept(&filters.from),
+            to: kept(&filters.to),
             outcomes: outcomes.collect(),
             affiliates: suggestions(|item| (&item.affiliate_key, &item.affiliate_name)),
             codes: suggestions(|item| (&item.code_text, "")),
@@ -201,6 +228,8 @@ impl FilterForm {
 #[template(path = "redemptions.html")]
 pub(crate) struct ExplorerBody {
     rows: Vec<PurchaseRow>,
+    csv_href: String,
+    excel_href: String,
     newest_href: String,
     older_href: String,
     is_first_page: bool,
@@ -213,6 +242,8 @@ impl ExplorerBody {
     fn new(page: &ExplorerPage, filters: &Filters, place: &Place) -> ExplorerBody {
         ExplorerBody {
             rows: page.items.iter().map(|item| PurchaseRow::new(item, place)).collect(),
+            csv_href: filters.link_to(place, "redemptions.csv").build(),
+            excel_href: filters.link_to(place, "redemptions.xlsx").build(),
             newest_href: filters.link(place).build(),
             older_href: page
                 .next

@@ -1,11 +1,11 @@
-//! A purchase as a row: in the live feed and in the explorer.
+//! A purchase as a row, in the live feed and in the explorer, and a ledger line as one.
 
 use crate::backend::Place;
 use crate::links::Link;
 use crate::money::Money;
 use crate::times;
 use crate::words;
-use api::model::PurchaseItem;
+use api::model::{LineItem, PurchaseItem};
 
 /// Words and links of one purchase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,5 +80,45 @@ impl PurchaseRow {
     /// Whether something was taken back.
     pub fn has_refund(&self) -> bool {
         self.reversed.minor != 0
+    }
+}
+
+/// Words of one ledger line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LineRow {
+    /// Unique in the ledger.
+    pub id: String,
+    /// The page that explains its purchase; empty where there is none, or nobody may see it.
+    pub href: String,
+    /// `21 Nov 2026, 14:03:09`
+    pub at: String,
+    /// RFC 3339.
+    pub machine: String,
+    /// `Sale`, `Refund` …
+    pub kind: String,
+    /// A use of a code that is a first sale.
+    pub is_redemption: bool,
+    /// Code text, or empty.
+    pub code: String,
+    /// Signed, net of tax.
+    pub revenue: Money,
+    /// Signed.
+    pub commission: Money,
+}
+
+impl LineRow {
+    /// Without a link.
+    pub fn new(line: &LineItem, time_zone: &str) -> LineRow {
+        LineRow {
+            id: line.id.clone(),
+            href: String::new(),
+            at: times::moment(line.occurred_at, time_zone),
+            machine: times::machine(line.occurred_at),
+            kind: words::line_kind(&line.kind),
+            is_redemption: line.redemptions > 0,
+            code: line.code.clone(),
+            revenue: Money::new(line.net, line.currency),
+            commission: Money::new(line.commission, line.currency),
+        }
     }
 }

@@ -6,14 +6,15 @@ use crate::range::{RangeChoice, days_between};
 use crate::times;
 use api::export::{AffiliateSum, Payee, PayeeStatus, PayoutReport};
 use api::model::{
-    Bucket, Dashboard, DateRange, ExplorerFilter, ExplorerPage, GroupTotals, OutcomeCounts, PurchaseItem, SeriesPoint,
-    Totals, Watermark,
+    Bucket, Dashboard, DateRange, Earlier, ExplorerFilter, ExplorerPage, GroupTotals, OutcomeCounts, PurchaseItem,
+    SeriesPoint, Totals, Watermark,
 };
+use api::services::{Comparison, Subject};
 use domain::ids::{AffiliateId, Timestamp};
 use domain::line::PurchaseOutcome;
 use domain::money::Currency;
-use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
+use jiff::{Span, ToSpan};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The purchases of one vendor and mode, oldest first.
@@ -51,12 +52,26 @@ impl Book {
         self.items.iter().filter(|item| (from..=to).contains(&times::day(item.sale_at, TIME_ZONE))).collect()
     }
 
+    /// Only what is this affiliate's, or came by this code.
+    pub(super) fn of(&self, subject: Subject) -> Book {
+        let is_theirs = |item: &&PurchaseItem| match subject {
+            Subject::All => true,
+            Subject::Affiliate(affiliate) => item.affiliate == affiliate,
+            Subject::Code(code) => item.code == code,
+        };
+        Book { items: self.items.iter().filter(is_theirs).cloned().collect() }
+    }
+
     pub(super) fn dashboard(&self, query: &DashboardQuery, now: Timestamp) -> Dashboard {
         let today = times::day(now, TIME_ZONE);
         let (from, to) = query.range.resolve(today);
         let days = days_between(from, to);
         let items = self.within(from, to);
-        let before = self.within(from.saturating_sub(days.days()), from.saturating_sub(1.day()));
+        let back = match query.against {
+            Comparison::PeriodBefore => Some(days.days()),
+            Comparison::YearBefore => Some(1.year()),
+            Comparison::Nothing => None,
+        };
         let totals = totals(&items);
         let currencies: Vec<Currency> = totals.iter().map(|totals| totals.currency).collect();
         let bucket = query.bucket.unwrap_or(if days <= 2 {
@@ -72,19 +87,27 @@ impl Book {
             range: DateRange { from, to, time_zone: TIME_ZONE.into() },
             bucket,
             series: series(&items, &currencies, bucket, (from, to), now),
-            previous: self::totals(&before),
-            active_affiliates: items
-                .iter()
-                .filter(|item| item.affiliate.0 != 0)
-                .map(|item| item.affiliate)
-                .collect::<BTreeSet<_>>()
-                .len() as u64,
+            earlier: back.map(|back| self.earlier((from, to), back, bucket, &currencies)),
+            active_affiliates: active(&items),
             affiliates: group(|item| (item.affiliate_key.clone(), item.affiliate_name.clone())),
             codes: group(|item| (item.code_text.clone(), item.code_text.clone())),
             feed: self.items.iter().rev().take(20).cloned().collect(),
             outcomes: self.outcomes(),
             totals,
             currencies,
+        }
+    }
+
+    /// The same days this much earlier. Good enough for samples: its series is cut like that of the range itself.
+    fn earlier(&self, (from, to): (Date, Date), back: Span, bucket: Bucket, currencies: &[Currency]) -> Earlier {
+        let (from, to) = (from.saturating_sub(back), to.saturating_sub(back));
+        let items = self.within(from, to);
+        let never = Timestamp(4_000_000_000_000);
+        Earlier {
+            range: DateRange { from, to, time_zone: TIME_ZONE.into() },
+            totals: totals(&items),
+            active_affiliates: active(&items),
+            series: series(&items, currencies, bucket, (from, to), never),
         }
     }
 
@@ -99,6 +122,7 @@ impl Book {
                 key: item.affiliate_key.clone(),
                 email: None,
                 status: PayeeStatus::Active,
+                payout_address: String::new(),
             });
         }
         let of_one = |(affiliate, items): (AffiliateId, Vec<&PurchaseItem>)| {
@@ -146,6 +170,11 @@ impl Book {
     }
 }
 
+fn active(items: &[&PurchaseItem]) -> u64 {
+    let known = items.iter().filter(|item| item.affiliate.0 != 0);
+    known.map(|item| item.affiliate).collect::<BTreeSet<_>>().len() as u64
+}
+
 fn matches(item: &PurchaseItem, filter: &ExplorerFilter) -> bool {
     filter.affiliate.as_ref().is_none_or(|affiliate| item.affiliate_key == *affiliate)
         && filter.code.as_ref().is_none_or(|code| item.code_text.eq_ignore_ascii_case(code))
@@ -153,6 +182,8 @@ fn matches(item: &PurchaseItem, filter: &ExplorerFilter) -> bool {
         && filter.currency.is_none_or(|currency| item.currency == currency)
         && filter.search.as_ref().is_none_or(|text| item.business_key.contains(text.as_str()))
         && (!filter.redemptions_only || item.redemption)
+        && filter.from.is_none_or(|from| times::day(item.sale_at, TIME_ZONE) >= from)
+        && filter.to.is_none_or(|to| times::day(item.sale_at, TIME_ZONE) <= to)
 }
 
 fn totals(items: &[&PurchaseItem]) -> Vec<Totals> {
@@ -190,7 +221,8 @@ fn grouped(items: &[&PurchaseItem], of: fn(&PurchaseItem) -> (String, String)) -
         .into_iter()
         .map(|(group, label)| {
             let own: Vec<&PurchaseItem> = items.iter().copied().filter(|item| of(item).0 == group).collect();
-            GroupTotals { group, label, totals: totals(&own) }
+            let number = own.first().map_or(0, |item| item.code.0);
+            GroupTotals { group, label, number, totals: totals(&own) }
         })
         .collect();
     groups.sort_by_key(|group| (group.group.is_empty(), group.totals.first().map(|totals| -totals.commission)));

@@ -8,6 +8,7 @@ mod connections;
 mod explain;
 mod people;
 mod portal;
+mod portal_desk;
 mod purchases;
 mod workspace;
 
@@ -20,6 +21,7 @@ use crate::range::RangeChoice;
 use api::export::PayoutReport;
 use api::model::{Dashboard, Explanation, ExplorerFilter, ExplorerPage, PurchaseItem};
 use api::people::Roster;
+use api::services::{PurchaseFile, ReportedLine, Subject, SubjectReport};
 use async_trait::async_trait;
 use book::Book;
 use domain::ids::Mode;
@@ -165,6 +167,20 @@ impl Backend for SampleBackend {
         Ok(self.book(place)?.dashboard(query, (self.clock)()))
     }
 
+    async fn figures_of(
+        &self,
+        place: &Place,
+        query: &DashboardQuery,
+        subject: Subject,
+    ) -> Result<SubjectReport, BackendError> {
+        let figures = self.book(place)?.of(subject).dashboard(query, (self.clock)());
+        let lines = figures
+            .feed
+            .iter()
+            .map(|item| ReportedLine { line: portal::line_of(item), business_key: item.business_key.clone() });
+        Ok(SubjectReport { lines: lines.collect(), figures })
+    }
+
     async fn payouts(&self, place: &Place, range: RangeChoice) -> Result<PayoutReport, BackendError> {
         Ok(self.book(place)?.payouts(range, (self.clock)()))
     }
@@ -177,6 +193,12 @@ impl Backend for SampleBackend {
         limit: u32,
     ) -> Result<ExplorerPage, BackendError> {
         self.book(place)?.explorer(filter, cursor, limit, (self.clock)())
+    }
+
+    async fn purchase_file(&self, place: &Place, filter: &ExplorerFilter) -> Result<PurchaseFile, BackendError> {
+        let found = self.book(place)?.explorer(filter, None, u32::MAX, (self.clock)())?;
+        let pages = futures::stream::iter([Ok(found.items)]).boxed();
+        Ok(PurchaseFile { watermark: found.watermark, time_zone: TIME_ZONE.into(), pages })
     }
 
     async fn explain(&self, place: &Place, business_key: &str) -> Result<Option<Explanation>, BackendError> {

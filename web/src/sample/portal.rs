@@ -4,10 +4,10 @@ use super::{COOKIE, CSRF, SampleBackend, TIME_ZONE};
 use crate::accounts::Accounts;
 use crate::backend::*;
 use crate::portal::{PortalGuest, PortalView, Portals};
-use api::model::LineItem;
+use api::model::{LineItem, PurchaseItem};
 use api::services::{PortalBalance, PortalReport};
 use async_trait::async_trait;
-use domain::ids::{Mode, PurchaseId};
+use domain::ids::Mode;
 use futures::stream::BoxStream;
 
 /// The cookie of the affiliate.
@@ -74,23 +74,7 @@ impl Portals for SampleBackend {
         query: &DashboardQuery,
     ) -> Result<PortalReport, BackendError> {
         let figures = self.dashboard(&self.place_of_guest(cookie)?, query).await?;
-        let lines = figures.feed.iter().take(5).map(|item| LineItem {
-            id: format!("1-{}-0", item.purchase),
-            kind: "sale".into(),
-            occurred_at: item.sale_at,
-            booked_at: item.sale_at,
-            sale_at: item.sale_at,
-            purchase: PurchaseId(item.purchase.0),
-            affiliate: "aff_maya".into(),
-            code: "MAYA20".into(),
-            currency: item.currency,
-            redemptions: 1,
-            conversions: 1,
-            gross: item.gross,
-            net: item.net,
-            commission: item.commission,
-            rule_rev: 0,
-        });
+        let lines = figures.feed.iter().take(5).map(line_of);
         let balances = figures.totals.iter().map(|totals| PortalBalance {
             currency: totals.currency,
             earned: totals.commission,
@@ -106,5 +90,26 @@ impl Portals for SampleBackend {
 
     async fn close_portal(&self, _cookie: &SessionCookie) -> Result<(), BackendError> {
         Ok(())
+    }
+}
+
+/// A line as if nothing had been taken back.
+pub(super) fn line_of(item: &PurchaseItem) -> LineItem {
+    LineItem {
+        id: format!("1-{}-0", item.purchase),
+        kind: "sale".into(),
+        occurred_at: item.sale_at,
+        booked_at: item.sale_at,
+        sale_at: item.sale_at,
+        purchase: item.purchase,
+        affiliate: item.affiliate_key.clone(),
+        code: item.code_text.clone(),
+        currency: item.currency,
+        redemptions: 1,
+        conversions: 1,
+        gross: item.gross,
+        net: item.net,
+        commission: item.commission,
+        rule_rev: 0,
     }
 }

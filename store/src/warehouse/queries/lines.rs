@@ -1,6 +1,6 @@
 //! Ledger lines one by one.
 
-use super::{FINAL_SETTINGS, ScopeFilter, ScopedQuery, Sql, push_limit_above, push_page_limit};
+use super::{FINAL_SETTINGS, ScopeFilter, ScopedQuery, Sql, Subject, push_limit_above, push_page_limit};
 use crate::warehouse::rows::LineRow;
 use crate::warehouse::scope_filter::TimeRange;
 use domain::ids::{AffiliateId, PurchaseId, Timestamp};
@@ -72,6 +72,8 @@ impl ScopedQuery for LinesPage {
 pub struct NewestLines {
     /// Only in this range, by `occurred_at`.
     pub range: Option<TimeRange>,
+    /// Whose.
+    pub of: Subject,
     /// The most rows, at most [`super::MAX_PAGE_ROWS`].
     pub limit: u32,
 }
@@ -89,6 +91,7 @@ impl ScopedQuery for NewestLines {
         push_columns(&mut sql);
         filter.push_from_lines(&mut sql);
         ScopeFilter::push_range(&mut sql, "occurred_at", self.range);
+        self.of.push(&mut sql, "affiliate_id", "code_id");
         sql.push(" ORDER BY occurred_at DESC, src_off DESC, ord DESC");
         push_page_limit(&mut sql, self.limit);
         sql.push(FINAL_SETTINGS);

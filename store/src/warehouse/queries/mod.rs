@@ -5,7 +5,9 @@ mod balances;
 mod bounds;
 mod lines;
 mod outcomes;
+mod purchase_count;
 mod purchases;
+mod subject;
 mod summary;
 pub(crate) mod verify;
 
@@ -14,7 +16,9 @@ pub use balances::{Balance, Balances};
 pub use bounds::{LedgerBounds, TimeBounds};
 pub use lines::{LineCursor, LinesPage, NewestLines, PurchaseLines};
 pub use outcomes::{OutcomeCount, PurchaseOutcomes};
+pub use purchase_count::PurchaseCount;
 pub use purchases::{PurchaseCursor, PurchaseHistory, PurchasesById, PurchasesPage};
+pub use subject::Subject;
 pub use summary::{Grouping, LedgerSummary, OffsetSegment, QUARTER_HOUR_MS, SummaryRow};
 
 use super::rows::TenantRow;

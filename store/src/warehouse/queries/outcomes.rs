@@ -1,6 +1,6 @@
 //! How many purchases ended how.
 
-use super::{ScopeFilter, ScopedQuery, Sql, TenantRow, push_limit_above};
+use super::{ScopeFilter, ScopedQuery, Sql, Subject, TenantRow, push_limit_above};
 use crate::warehouse::error::WarehouseError;
 use crate::warehouse::rows::outcome_of;
 use clickhouse::Row;
@@ -9,8 +9,11 @@ use serde::Deserialize;
 
 /// Counts of the visible purchases by outcome, as they stand at the watermark. A purchase that
 /// turned out to be another one is not counted.
-#[derive(Debug, Clone, Copy)]
-pub struct PurchaseOutcomes;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PurchaseOutcomes {
+    /// Whose purchases, as they stand.
+    pub of: Subject,
+}
 
 /// One count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,7 @@ impl ScopedQuery for PurchaseOutcomes {
     fn render(&self, filter: &ScopeFilter) -> Sql {
         let mut sql = Sql::new("SELECT vendor_id, livemode, standing, count() AS purchases FROM (");
         filter.push_latest_purchases(&mut sql);
+        self.of.push(&mut sql, "owner", "used_code");
         sql.push(") GROUP BY vendor_id, livemode, standing ORDER BY standing");
         push_limit_above(&mut sql, MOST_OUTCOMES);
         sql

@@ -2,6 +2,7 @@
 
 use super::{FINAL_SETTINGS, MAX_PAGE_ROWS, ScopeFilter, ScopedQuery, Sql, push_limit_above, push_page_limit};
 use crate::warehouse::rows::PurchaseChangeRow;
+use crate::warehouse::scope_filter::TimeRange;
 use domain::ids::{AffiliateId, CodeId, PurchaseId, Timestamp};
 use domain::line::PurchaseOutcome;
 use domain::money::Currency;
@@ -30,6 +31,10 @@ pub struct PurchasesPage {
     pub purchases: Option<Vec<PurchaseId>>,
     /// Only uses of a code.
     pub redemptions_only: bool,
+    /// Only sold in this range.
+    pub sold: Option<TimeRange>,
+    /// Only with this gross amount, in minor units, at some time: whoever asks looks at what is found once more.
+    pub gross: Option<i64>,
     /// Only after this one.
     pub after: Option<PurchaseCursor>,
     /// The most rows, at most [`super::MAX_PAGE_ROWS`].
@@ -37,7 +42,7 @@ pub struct PurchasesPage {
 }
 
 impl PurchasesPage {
-    fn push_filters(&self, sql: &mut Sql, filter: &ScopeFilter) {
+    pub(super) fn push_filters(&self, sql: &mut Sql, filter: &ScopeFilter) {
         if let Some(affiliate) = self.affiliate {
             sql.push(" AND owner = ").bind(affiliate.0);
         }
@@ -57,6 +62,12 @@ impl PurchasesPage {
             sql.push(" AND purchase_id IN (SELECT purchase_id ");
             filter.push_from_lines(sql);
             sql.push(" GROUP BY purchase_id HAVING sum(redemptions) > 0)");
+        }
+        ScopeFilter::push_range(sql, "sold", self.sold);
+        if let Some(gross) = self.gross {
+            sql.push(" AND purchase_id IN (SELECT purchase_id ");
+            filter.push_from_purchase_changes(sql);
+            sql.push(" AND gross = ").bind(gross).push(")");
         }
         if let Some(after) = self.after {
             sql.push(" AND (sold, purchase_id) < (")

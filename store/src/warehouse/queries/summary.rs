@@ -1,6 +1,6 @@
 //! Sums of the ledger per currency, grouped in one or more ways by one scan.
 
-use super::{FINAL_SETTINGS, ScopeFilter, ScopedQuery, Sql, TenantRow, push_limit_above};
+use super::{FINAL_SETTINGS, ScopeFilter, ScopedQuery, Sql, Subject, TenantRow, push_limit_above};
 use crate::warehouse::error::WarehouseError;
 use crate::warehouse::rows::{currency_of, sum_of};
 use crate::warehouse::scope_filter::TimeRange;
@@ -45,6 +45,8 @@ pub enum Grouping {
 pub struct LedgerSummary {
     /// Which lines, by `occurred_at`; `None` for all.
     pub range: Option<TimeRange>,
+    /// Whose lines.
+    pub of: Subject,
     /// The groupings; each group of each is a row of the answer. At most one is by time.
     pub groupings: Vec<Grouping>,
 }
@@ -213,6 +215,7 @@ impl ScopedQuery for LedgerSummary {
         sql.push("sumIf(toInt128(net), NOT ").push(OF_THE_SALE).push(") AS taken_back ");
         filter.push_from_lines(&mut sql);
         ScopeFilter::push_range(&mut sql, "occurred_at", self.range);
+        self.of.push(&mut sql, "affiliate_id", "code_id");
         sql.push(" GROUP BY vendor_id, livemode");
         for column in self.column_names() {
             sql.push(", ").push(column);

@@ -12,9 +12,11 @@ function readTable() {
   const rows = [...table.querySelectorAll("tbody tr")].map((row) => ({
     label: row.querySelector("th").firstChild.textContent.trim(),
     partial: row.hasAttribute("data-partial"),
-    cells: [...row.querySelectorAll("td")].map((cell) => ({ raw: Number(cell.dataset.raw), text: cell.textContent })),
+    cells: [...row.querySelectorAll("td[data-raw]")].map((cell) => ({ raw: Number(cell.dataset.raw), text: cell.textContent })),
+    earlier: [...row.querySelectorAll("td[data-earlier]")].map((cell) => ({ raw: Number(cell.dataset.earlier), text: cell.textContent })),
+    earlierLabel: row.querySelector(".earlier-label")?.textContent ?? "",
   }));
-  return { columns, rows };
+  return { columns, rows, isCompared: table.dataset.earlier !== "" };
 }
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -40,8 +42,8 @@ export class Chart {
   /** The table changed. */
   update() {
     const data = readTable();
-    this.mount.hidden = !data.rows.some((row) => row.cells.some((cell) => cell.raw !== 0));
-    const shape = JSON.stringify([data.columns, data.rows.map((row) => [row.label, row.partial])]);
+    this.mount.hidden = !data.rows.some((row) => [...row.cells, ...row.earlier].some((cell) => cell.raw !== 0));
+    const shape = JSON.stringify([data.columns, data.isCompared, data.rows.map((row) => [row.label, row.partial, row.earlierLabel])]);
     const sameShape = shape === this.shape;
     this.shape = shape;
     this.data = data;
@@ -65,7 +67,9 @@ export class Chart {
 
   series() {
     const index = this.columnIndex();
-    return [this.data.rows.map((_, x) => x), this.data.rows.map((row) => row.cells[index]?.raw ?? 0)];
+    const numbers = (of) => this.data.rows.map((row) => of(row)[index]?.raw ?? 0);
+    const now = [this.data.rows.map((_, x) => x), numbers((row) => row.cells)];
+    return this.data.isCompared ? [...now, numbers((row) => row.earlier)] : now;
   }
 
   /** Buttons for measure and currency. */
@@ -129,6 +133,14 @@ export class Chart {
       stroke: color("--chart"),
       width: 0,
     };
+    // Told apart by its form: a dashed line with hollow points beside full bars.
+    const earlier = {
+      label: "earlier",
+      stroke: text,
+      width: 1.5,
+      dash: [5, 4],
+      points: { show: this.data.rows.length <= 62, size: 5, width: 1.5, stroke: text, fill: color("--surface") },
+    };
     return {
       width: this.width,
       height: HEIGHT,
@@ -141,7 +153,7 @@ export class Chart {
         { ...axis, size: (_, values) => 14 + 7 * Math.max(3, ...(values ?? []).map((value) => value.length)), gap: 6, grid: { stroke: line, width: 1 },
           incrs: this.increments(), values: (_, ticks) => ticks.map((tick) => this.short(tick)) },
       ],
-      series: [{}, bars],
+      series: this.data.isCompared ? [{}, bars, earlier] : [{}, bars],
       hooks: { setCursor: [(plot) => this.showTip(plot.cursor.idx)] },
     };
   }
@@ -188,7 +200,12 @@ export class Chart {
     const row = this.data.rows[index];
     const column = this.column();
     const number = row.cells[this.columnIndex()]?.text ?? "0";
-    return { when: row.label + (row.partial ? " (so far)" : ""), what: `${number}${column.unit ? ` ${column.unit}` : ""}`, measure: column.label };
+    const written = (number) => `${number}${column.unit ? ` ${column.unit}` : ""}`;
+    const before = row.earlier[this.columnIndex()];
+    return {
+      when: row.label + (row.partial ? " (so far)" : ""), what: written(number), measure: column.label,
+      earlier: before ? `${row.earlierLabel}: ${written(before.text)}` : "",
+    };
   }
 
   showTip(index) {
@@ -196,10 +213,10 @@ export class Chart {
       this.tip.hidden = true;
       return;
     }
-    const { when, what, measure } = this.words(index);
+    const { when, what, measure, earlier } = this.words(index);
     const strong = element("strong", "");
     strong.textContent = what;
-    this.tip.replaceChildren(element("span", "", when), strong, element("span", "", measure));
+    this.tip.replaceChildren(element("span", "", when), strong, element("span", "", measure), ...(earlier ? [element("span", "tip-earlier", earlier)] : []));
     this.tip.hidden = false;
     const center = this.plot.valToPos(index, "x");
     const half = this.tip.offsetWidth / 2;
@@ -232,8 +249,8 @@ export class Chart {
     this.mount.setAttribute("aria-valuemax", String(last));
     this.mount.setAttribute("aria-valuenow", String(index));
     if (!this.data.rows.length) return;
-    const { when, what, measure } = this.words(index);
-    this.mount.setAttribute("aria-valuetext", `${when}: ${measure} ${what}`);
+    const { when, what, measure, earlier } = this.words(index);
+    this.mount.setAttribute("aria-valuetext", `${when}: ${measure} ${what}${earlier ? `; ${earlier}` : ""}`);
   }
 
   resize() {

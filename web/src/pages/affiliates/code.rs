@@ -3,6 +3,7 @@
 use super::super::{Asked, Filled, given};
 use super::desk::{Around, Desk, Problems, done_words};
 use super::field::{Entry, Field};
+use super::figures::{self, Asks, Subjected};
 use super::give::TypedGift;
 use super::one::{CodeRow, RuleRow, code_row, from_field, rule_rows};
 use super::rule_form::{RuleForm, TypedRule};
@@ -11,10 +12,11 @@ use crate::error::PageError;
 use crate::layout::Section;
 use crate::session::Visitor;
 use api::people::words;
+use api::services::Subject;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::decision::RuleScope;
@@ -41,10 +43,20 @@ async fn show(
     State(app): State<App>,
     visitor: Visitor,
     Path((vendor, code)): Names,
-    Asked(around): Asked<Around>,
+    Asked(asks): Asked<Asks>,
+    headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
-    page(&desk, CodeId(code), Forms::default(), done_words(given(&around.done)))
+    let desk = Desk::open_for(&app, &visitor, &vendor, given(&asks.mode), asks.only_body()).await?;
+    let info = known(&desk, CodeId(code))?;
+    let subject = Subjected {
+        subject: Subject::Code(info.id),
+        path: ["codes", &code.to_string()],
+        title: &format!("Code {}", info.text),
+        head: CodeHead::new(&desk, info, done_words(given(&asks.done))).render()?,
+        forms: CodeBody::new(&desk, info, Forms::default())?.render()?,
+        rows: ("code", &info.text),
+    };
+    figures::answer(&desk, &asks, &headers, subject).await
 }
 
 async fn give(
@@ -61,7 +73,7 @@ async fn give(
         Ok(answer) => return Ok(answer),
         Err(problems) => problems,
     };
-    page(&desk, CodeId(code), Forms { gift: Some((typed, problems)), ..Forms::default() }, "")
+    refused(&desk, CodeId(code), Forms { gift: Some((typed, problems)), ..Forms::default() })
 }
 
 async fn set_rule(
@@ -81,7 +93,7 @@ async fn set_rule(
             Err(problems) => problems,
         },
     };
-    page(&desk, CodeId(code), Forms { rule: Some((typed, problems)), ..Forms::default() }, "")
+    refused(&desk, CodeId(code), Forms { rule: Some((typed, problems)), ..Forms::default() })
 }
 
 fn known<'a>(desk: &'a Desk<'_>, code: CodeId) -> Result<&'a CodeInfo, PageError> {
@@ -99,12 +111,12 @@ fn named(desk: &Desk<'_>, code: CodeId, typed: &TypedGift) -> TypedGift {
     }
 }
 
-fn page(desk: &Desk<'_>, code: CodeId, forms: Forms, done: &'static str) -> Result<Response, PageError> {
+/// The forms as they were sent, with what is wrong; without figures, so that it is seen.
+fn refused(desk: &Desk<'_>, code: CodeId, forms: Forms) -> Result<Response, PageError> {
     let info = known(desk, code)?;
-    let is_wrong = forms.gift.is_some() || forms.rule.is_some();
-    let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let body = CodeBody::new(desk, info, forms, done)?;
-    desk.answer(&desk.layout(&format!("Code {}", info.text), Section::Affiliates), body.render()?, status)
+    let body = CodeHead::new(desk, info, "").render()? + &CodeBody::new(desk, info, forms)?.render()?;
+    let layout = desk.layout(&format!("Code {}", info.text), Section::Affiliates);
+    desk.answer(&layout, body, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 /// A stretch of time and whose it was.
@@ -115,11 +127,23 @@ struct HolderRow {
 }
 
 #[derive(Template)]
-#[template(path = "code.html")]
-struct CodeBody {
+#[template(path = "code_head.html")]
+struct CodeHead {
     list_href: String,
     text: String,
     done: &'static str,
+}
+
+impl CodeHead {
+    fn new(desk: &Desk<'_>, info: &CodeInfo, done: &'static str) -> CodeHead {
+        CodeHead { list_href: desk.link(&["affiliates"]).build(), text: info.text.clone(), done }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "code.html")]
+struct CodeBody {
+    text: String,
     csrf: String,
     holders: Vec<HolderRow>,
     action: String,
@@ -134,7 +158,7 @@ struct CodeBody {
 }
 
 impl CodeBody {
-    fn new(desk: &Desk<'_>, info: &CodeInfo, forms: Forms, done: &'static str) -> Result<CodeBody, PageError> {
+    fn new(desk: &Desk<'_>, info: &CodeInfo, forms: Forms) -> Result<CodeBody, PageError> {
         let number = info.id.to_string();
         let holdings = desk.roster.holdings();
         let mine = || holdings.iter().filter(|holding| holding.code == info.id);
@@ -152,9 +176,7 @@ impl CodeBody {
         let without = "None of its own: that of the affiliate";
         let to_rule = desk.link(&["codes", &number, "rule"]).build();
         Ok(CodeBody {
-            list_href: desk.link(&["affiliates"]).build(),
             text: info.text.clone(),
-            done,
             csrf: desk.csrf(),
             holders: mine().map(|holding| holder_row(desk, holding)).collect(),
             action: desk.link(&["codes", &number]).build(),

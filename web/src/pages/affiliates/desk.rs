@@ -45,7 +45,18 @@ impl<'a> Desk<'a> {
         vendor: &str,
         mode: Option<&str>,
     ) -> Result<Desk<'a>, PageError> {
-        let here = visitor.locate(app, vendor, mode).await?;
+        Desk::open_for(app, visitor, vendor, mode, false).await
+    }
+
+    /// The same; without what stands around a page, where only its body is wanted.
+    pub async fn open_for(
+        app: &'a App,
+        visitor: &'a Visitor,
+        vendor: &str,
+        mode: Option<&str>,
+        only_body: bool,
+    ) -> Result<Desk<'a>, PageError> {
+        let here = visitor.locate_for(app, vendor, mode, only_body).await?;
         let roster = app.backend.roster(&visitor.cookie, vendor).await?;
         Ok(Desk { app, visitor, here, roster, now: app.now() })
     }

@@ -1,7 +1,7 @@
 //! An affiliate is invited to see their own figures.
 
 use super::desk::{Around, Desk, Problems};
-use super::one::{Forms, page};
+use super::one::{Forms, refused};
 use crate::App;
 use crate::backend::FormError;
 use crate::error::PageError;
@@ -35,7 +35,7 @@ async fn invite(
     match invited {
         Ok(()) => Ok(desk.done(&["affiliates", &key], "invited")),
         Err(FormError::Fields(errors)) => {
-            page(&desk, &key, Forms { invitation: Some(Problems(errors)), ..Forms::default() }, "")
+            refused(&desk, &key, Forms { invitation: Some(Problems(errors)), ..Forms::default() })
         }
         Err(FormError::Backend(error)) => Err(error.into()),
     }

@@ -4,6 +4,7 @@ mod change;
 mod code;
 mod desk;
 mod field;
+mod figures;
 mod give;
 mod import;
 mod invite;
@@ -17,6 +18,7 @@ use super::connections::MAX_FORM_BYTES;
 use crate::App;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+pub(super) use field::Field;
 
 pub(super) fn router() -> Router<App> {
     let small = Router::new()

@@ -3,6 +3,7 @@
 use super::super::{Asked, Filled, given, provider_name};
 use super::desk::{Around, Desk, Problems, done_words};
 use super::field::Field;
+use super::figures::{self, Asks, Subjected};
 use super::give::TypedGift;
 use super::new::email_holder;
 use super::rule_form::{RuleForm, TypedRule};
@@ -11,10 +12,11 @@ use crate::error::PageError;
 use crate::layout::Section;
 use crate::session::Visitor;
 use api::people::{Holding, words};
+use api::services::Subject;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::decision::RuleScope;
@@ -66,10 +68,20 @@ async fn show(
     State(app): State<App>,
     visitor: Visitor,
     Path((vendor, key)): Names,
-    Asked(around): Asked<Around>,
+    Asked(asks): Asked<Asks>,
+    headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let desk = Desk::open(&app, &visitor, &vendor, given(&around.mode)).await?;
-    page(&desk, &key, Forms::default(), done_words(given(&around.done)))
+    let desk = Desk::open_for(&app, &visitor, &vendor, given(&asks.mode), asks.only_body()).await?;
+    let affiliate = known(&desk, &key)?;
+    let subject = Subjected {
+        subject: Subject::Affiliate(affiliate.id),
+        path: ["affiliates", &key],
+        title: &affiliate.name,
+        head: AffiliateHead::new(&desk, affiliate, done_words(given(&asks.done))).render()?,
+        forms: AffiliateBody::new(&desk, affiliate, Forms::default())?.with_payout(&desk, affiliate).await?.render()?,
+        rows: ("affiliate", &key),
+    };
+    figures::answer(&desk, &asks, &headers, subject).await
 }
 
 async fn save(
@@ -101,7 +113,7 @@ async fn save(
             Err(refused) => problems = refused,
         }
     }
-    page(&desk, &key, Forms { details: Some((typed, problems)), ..Forms::default() }, "")
+    refused(&desk, &key, Forms { details: Some((typed, problems)), ..Forms::default() })
 }
 
 async fn suspend(
@@ -119,7 +131,7 @@ async fn suspend(
     match desk.decide(vec![DecisionInput::Affiliate(input)]).await? {
         Ok(()) => Ok(desk.done(&["affiliates", &key], if suspended { "suspended" } else { "active" })),
         Err(problems) => {
-            page(&desk, &key, Forms { details: Some((details_of(&desk, &key)?, problems)), ..Forms::default() }, "")
+            refused(&desk, &key, Forms { details: Some((details_of(&desk, &key)?, problems)), ..Forms::default() })
         }
     }
 }
@@ -139,7 +151,7 @@ async fn add_code(
         Ok(answer) => return Ok(answer),
         Err(problems) => problems,
     };
-    page(&desk, &key, Forms { gift: Some((typed, problems)), ..Forms::default() }, "")
+    refused(&desk, &key, Forms { gift: Some((typed, problems)), ..Forms::default() })
 }
 
 async fn set_rule(
@@ -159,7 +171,7 @@ async fn set_rule(
             Err(problems) => problems,
         },
     };
-    page(&desk, &key, Forms { rule: Some((typed, problems)), ..Forms::default() }, "")
+    refused(&desk, &key, Forms { rule: Some((typed, problems)), ..Forms::default() })
 }
 
 fn known<'a>(desk: &'a Desk<'_>, key: &str) -> Result<&'a AffiliateInfo, PageError> {
@@ -172,13 +184,12 @@ fn details_of(desk: &Desk<'_>, key: &str) -> Result<TypedDetails, PageError> {
     Ok(TypedDetails { csrf: String::new(), name: affiliate.name.clone(), email })
 }
 
-pub(super) fn page(desk: &Desk<'_>, key: &str, forms: Forms, done: &'static str) -> Result<Response, PageError> {
+/// The forms as they were sent, with what is wrong; without figures, so that it is seen.
+pub(super) fn refused(desk: &Desk<'_>, key: &str, forms: Forms) -> Result<Response, PageError> {
     let affiliate = known(desk, key)?;
-    let is_wrong =
-        forms.invitation.is_some() || forms.details.is_some() || forms.gift.is_some() || forms.rule.is_some();
-    let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let body = AffiliateBody::new(desk, affiliate, forms, done)?;
-    desk.answer(&desk.layout(&affiliate.name, Section::Affiliates), body.render()?, status)
+    let body =
+        AffiliateHead::new(desk, affiliate, "").render()? + &AffiliateBody::new(desk, affiliate, forms)?.render()?;
+    desk.answer(&desk.layout(&affiliate.name, Section::Affiliates), body, StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 /// A code and when it is theirs.
@@ -236,13 +247,35 @@ pub(super) fn rule_rows(desk: &Desk<'_>, scope: RuleScope) -> Vec<RuleRow> {
 }
 
 #[derive(Template)]
-#[template(path = "affiliate.html")]
-struct AffiliateBody {
+#[template(path = "affiliate_head.html")]
+struct AffiliateHead {
     list_href: String,
     sales_href: String,
     done: &'static str,
     name: String,
     key: String,
+    email: String,
+    is_suspended: bool,
+}
+
+impl AffiliateHead {
+    fn new(desk: &Desk<'_>, affiliate: &AffiliateInfo, done: &'static str) -> AffiliateHead {
+        AffiliateHead {
+            list_href: desk.link(&["affiliates"]).build(),
+            sales_href: desk.link(&["redemptions"]).with("affiliate", &affiliate.key).build(),
+            done,
+            name: affiliate.name.clone(),
+            key: affiliate.key.clone(),
+            email: affiliate.email.clone().unwrap_or_default(),
+            is_suspended: affiliate.suspended,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "affiliate.html")]
+struct AffiliateBody {
+    name: String,
     email: String,
     is_suspended: bool,
     csrf: String,
@@ -266,15 +299,13 @@ struct AffiliateBody {
     suspension_action: String,
     invitation_action: String,
     invitation_error: String,
+    /// How they want to be paid, in their own words; empty where they did not say.
+    payout_address: String,
+    payout_since: String,
 }
 
 impl AffiliateBody {
-    fn new(
-        desk: &Desk<'_>,
-        affiliate: &AffiliateInfo,
-        forms: Forms,
-        done: &'static str,
-    ) -> Result<AffiliateBody, PageError> {
+    fn new(desk: &Desk<'_>, affiliate: &AffiliateInfo, forms: Forms) -> Result<AffiliateBody, PageError> {
         let key = affiliate.key.as_str();
         let scope = RuleScope::Affiliate(affiliate.id);
         let holds = desk.roster.rule_at(Some(affiliate.id), desk.now);
@@ -294,11 +325,7 @@ impl AffiliateBody {
         let codes = desk.roster.holdings();
         let codes = codes.iter().filter(|holding| holding.affiliate == Some(affiliate.id));
         Ok(AffiliateBody {
-            list_href: desk.link(&["affiliates"]).build(),
-            sales_href: desk.link(&["redemptions"]).with("affiliate", key).build(),
-            done,
             name: affiliate.name.clone(),
-            key: key.to_owned(),
             email: affiliate.email.clone().unwrap_or_default(),
             is_suspended: affiliate.suspended,
             csrf: desk.csrf(),
@@ -324,7 +351,18 @@ impl AffiliateBody {
             suspension_action: to("suspension"),
             invitation_action: to("invitation"),
             invitation_error: forms.invitation.unwrap_or_default().beside(&[]),
+            payout_address: String::new(),
+            payout_since: String::new(),
         })
+    }
+
+    async fn with_payout(mut self, desk: &Desk<'_>, affiliate: &AffiliateInfo) -> Result<AffiliateBody, PageError> {
+        let (cookie, vendor) = (&desk.visitor.cookie, &desk.here.vendor.slug);
+        if let Some(address) = desk.app.backend.payout_address_of(cookie, vendor, affiliate.id).await? {
+            self.payout_since = desk.day(address.decided_at);
+            self.payout_address = address.text;
+        }
+        Ok(self)
     }
 }
 

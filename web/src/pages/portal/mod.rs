@@ -1,5 +1,7 @@
 //! `/portal`: what an affiliate sees of their own, and how they get there.
 
+mod account;
+mod claim;
 mod show;
 mod sign_in;
 
@@ -17,7 +19,12 @@ const PATH: &str = "/portal";
 const MAX_FORM_BYTES: usize = 4_096;
 
 pub(super) fn router() -> Router<App> {
-    Router::new().merge(show::router()).merge(sign_in::router()).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    Router::new()
+        .merge(show::router())
+        .merge(account::router())
+        .merge(claim::router())
+        .merge(sign_in::router())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
 /// An affiliate with a session.

@@ -5,7 +5,7 @@ use crate::App;
 use crate::backend::FormError;
 use crate::error::PageError;
 use crate::pages::Filled;
-use crate::pages::sign_in::{MAX_LINK_BYTES, check_origin};
+use crate::pages::sign_in::{MAX_LINK_BYTES, agent, check_origin};
 use crate::render::{self, CachePolicy};
 use crate::session::{check_token, enter, leave};
 use askama::Template;
@@ -91,6 +91,10 @@ async fn use_link(State(app): State<App>, Path(link): Path<String>, headers: Hea
     check_origin(&headers)?;
     check_length(&link)?;
     let session = app.backend.open_portal(&link).await?.ok_or(PageError::ExpiredInvite)?;
+    // Only tells sessions apart in their list: no reason to keep somebody out.
+    if let Err(error) = app.backend.note_portal_agent(&session.cookie, agent(&headers)).await {
+        tracing::warn!(error = %error, "the browser of a session cannot be noted: {error}");
+    }
     enter(&app, &cookie_name(&app), &session.cookie, PATH)
 }
 

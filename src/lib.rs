@@ -28,6 +28,7 @@ pub mod ledger_stores;
 mod live_watch;
 pub mod log_repair;
 mod mail;
+mod mail_commands;
 pub mod migrate;
 mod moving;
 mod outside;

@@ -21,6 +21,7 @@ const AT_ONCE: usize = 20;
 /// Minutes before the second try, the third, and so on. After the last it is given up: a day and a half after the first.
 const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
+const SPIKE_KIND: &str = "spike";
 
 /// Everything that is mailed. It waits in the queue as JSON, so a newer release must still read what an older one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,13 +97,16 @@ impl std::fmt::Debug for SignInLetter {
 }
 
 impl Mail {
+    /// Every sort that this release can send.
+    pub const KINDS: [&'static str; 4] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND];
+
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Mail::SignIn(_) => SIGN_IN_KIND,
             Mail::Invite(_) => INVITE_KIND,
             Mail::PortalLink(_) => PORTAL_LINK_KIND,
-            Mail::Spike(_) => "spike",
+            Mail::Spike(_) => SPIKE_KIND,
         }
     }
 
@@ -167,7 +171,7 @@ impl MailWorker {
     /// # Errors
     /// When the queue cannot be read or written; what was claimed is taken again later.
     pub async fn round(&self, stop: &CancellationToken) -> Result<usize, ControlError> {
-        let claimed = self.queue.claim_mails(AT_ONCE, (self.clock)()).await?;
+        let claimed = self.queue.claim_mails(&Mail::KINDS, AT_ONCE, (self.clock)()).await?;
         let count = claimed.len();
         for mail in claimed {
             if stop.is_cancelled() {

@@ -16,6 +16,7 @@ mod database;
 mod decide;
 mod failures;
 pub mod input;
+mod mail_choices;
 mod mails;
 mod model;
 mod moving;
@@ -31,6 +32,7 @@ mod sealer;
 mod sign_in;
 mod sqlite_store;
 mod store;
+mod summaries;
 mod upkeep;
 mod vendors;
 
@@ -40,6 +42,8 @@ mod conformance;
 mod conformance_alerts;
 #[cfg(test)]
 mod conformance_decisions;
+#[cfg(test)]
+mod conformance_mail_choices;
 #[cfg(test)]
 mod conformance_people;
 #[cfg(test)]
@@ -52,6 +56,7 @@ mod postgres_tests;
 mod test_places;
 
 pub use alerts::*;
+pub use mail_choices::*;
 pub use mails::*;
 pub use model::*;
 pub use moving::move_to_postgres;
@@ -61,6 +66,7 @@ pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
+pub use summaries::*;
 
 use crate::scope::TenantScope;
 use crate::secrets::{MasterKeys, SecretError, SecretText};
@@ -119,7 +125,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + Portal + Alerts {
+pub trait ControlStore: People + MailQueue + MailChoices + Summaries + Portal + Alerts {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

@@ -3,6 +3,7 @@
 use super::backend::{Backend, Reach};
 use super::conformance::*;
 use super::conformance_decisions::decide;
+use super::conformance_mail_choices::switched_off_by_link;
 use super::conformance_people::{mail, session_of};
 use super::conformance_portal::portal_session_of;
 use super::test_places::{PostgresPlace, may_block};
@@ -210,7 +211,7 @@ async fn a_pool_or_schema_that_the_store_cannot_work_on_is_refused_with_words() 
     let place = PostgresPlace::new();
     let open = async |pool| PostgresControlStore::open(pool, keys(), system_random()).await.err().unwrap().to_string();
     let words = open(place.pool()).await;
-    assert!(words.contains("has version 0, this binary needs 5: run `affilitrack migrate` first"), "{words}");
+    assert!(words.contains("has version 0, this binary needs 6: run `affilitrack migrate` first"), "{words}");
     place.open().await;
     let blind = PostgresSettings { all_tenants: false, ..place.settings() };
     let words = open(may_block(|| PostgresPool::connect(blind)).unwrap()).await;
@@ -267,13 +268,14 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         let scope = store.admin_scope(&LocalAdmin::for_local_socket(), slug, Mode::Live).await.unwrap().unwrap();
         store.label_alert(&scope, 1, AlertLabel::Fraud, "test", NOW).await.unwrap();
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
-        portal_session_of(&*store, slug, "a").await;
+        let guest = portal_session_of(&*store, slug, "a").await;
+        switched_off_by_link(&*store, vendor, &guest, "a@example.com").await;
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 22, "{tables:?}");
+    assert_eq!(tables.len(), 26, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

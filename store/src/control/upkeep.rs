@@ -50,10 +50,14 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 20] = [
+const VENDOR_TABLES: [&str; 24] = [
     "portal_sessions",
     "portal_links",
     "alert_labels",
+    "mail_choices",
+    "unsubscribe_links",
+    "portal_openings",
+    "mailed_summaries",
     "mails",
     "members",
     "failed_deliveries",

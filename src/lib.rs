@@ -40,5 +40,6 @@ pub mod run;
 pub mod socket;
 pub mod socket_client;
 mod spike_mail;
+mod summary_mail;
 mod traces;
 pub mod warehouse_role;

@@ -1,5 +1,6 @@
 //! What the product mails, and the worker that sends it.
 
+use crate::summary::SummaryLetter;
 use domain::ids::{Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use store::control::{
     ClaimedMail, ControlError, ControlStore, INVITE_KIND, MailAddress, MailEnd, MailId, NewMail, PORTAL_LINK_KIND,
     SIGN_IN_KIND,
 };
-pub use store::mail::Letter;
+pub use store::mail::{Letter, Picture};
 use store::mail::{MailError, MailTransport, Sender, compose};
 use store::secrets::SecretText;
 use telemetry::metrics::{self, Metric};
@@ -22,6 +23,7 @@ const AT_ONCE: usize = 20;
 const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
 const SPIKE_KIND: &str = "spike";
+const SUMMARY_KIND: &str = "summary";
 
 /// Everything that is mailed. It waits in the queue as JSON, so a newer release must still read what an older one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub enum Mail {
     PortalLink(PortalLetter),
     /// A code is redeemed far too often.
     Spike(SpikeLetter),
+    /// The figures of a month.
+    Summary(Box<SummaryLetter>),
 }
 
 /// A link and a code, good once for a quarter of an hour.
@@ -98,7 +102,7 @@ impl std::fmt::Debug for SignInLetter {
 
 impl Mail {
     /// Every sort that this release can send.
-    pub const KINDS: [&'static str; 4] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND];
+    pub const KINDS: [&'static str; 5] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, SUMMARY_KIND];
 
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
@@ -107,6 +111,7 @@ impl Mail {
             Mail::Invite(_) => INVITE_KIND,
             Mail::PortalLink(_) => PORTAL_LINK_KIND,
             Mail::Spike(_) => SPIKE_KIND,
+            Mail::Summary(_) => SUMMARY_KIND,
         }
     }
 

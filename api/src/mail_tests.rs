@@ -54,7 +54,13 @@ struct Plain;
 impl Typeset for Plain {
     fn letter(&self, mail: &Mail) -> Result<Letter, TypesetError> {
         let Mail::SignIn(letter) = mail else { return Err("only sign-ins are tested".into()) };
-        Ok(Letter { subject: "Hello".into(), text: letter.code.clone(), html: String::new(), unsubscribe: None })
+        Ok(Letter {
+            subject: "Hello".into(),
+            text: letter.code.clone(),
+            html: String::new(),
+            picture: None,
+            unsubscribe: None,
+        })
     }
 }
 

@@ -1,5 +1,9 @@
 //! How mail looks: one pair of templates a sort, text and HTML that say the same.
 
+mod chart;
+mod png;
+mod summary;
+
 use crate::times;
 use api::mail::{Letter, Mail, PortalLetter, SignInLetter, SpikeLetter, Typeset, TypesetError};
 use askama::Template;
@@ -67,6 +71,7 @@ fn spike(letter: &SpikeLetter) -> Result<Letter, TypesetError> {
         subject: format!("{code} is redeemed unusually often"),
         text: SpikeText { letter, code, since }.render()?,
         html: SpikeHtml { letter, code, since }.render()?,
+        picture: None,
         // Money may be on its way to whoever abuses the code.
         unsubscribe: None,
     })
@@ -80,6 +85,7 @@ impl Typeset for Letters {
                 subject: "Your link to sign in to AffiliTrack".to_owned(),
                 text: SignInText { letter }.render()?,
                 html: SignInHtml { letter }.render()?,
+                picture: None,
                 // Whoever asked wants it.
                 unsubscribe: None,
             }),
@@ -87,6 +93,7 @@ impl Typeset for Letters {
                 subject: format!("{} invites you", letter.vendor),
                 text: InviteText { letter }.render()?,
                 html: InviteHtml { letter }.render()?,
+                picture: None,
                 // It comes once, from somebody whom the affiliate works with.
                 unsubscribe: None,
             }),
@@ -94,9 +101,11 @@ impl Typeset for Letters {
                 subject: format!("Your link to your figures at {}", letter.vendor),
                 text: PortalLinkText { letter }.render()?,
                 html: PortalLinkHtml { letter }.render()?,
+                picture: None,
                 unsubscribe: None,
             }),
             Mail::Spike(letter) => spike(letter),
+            Mail::Summary(letter) => summary::letter(letter),
         }
     }
 }

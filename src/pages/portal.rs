@@ -31,7 +31,7 @@ impl Pages {
         })
     }
 
-    async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
+    pub(super) async fn guest(&self, cookie: &SessionCookie) -> Result<PortalSession, BackendError> {
         let session = self.app.control.portal_session(&cookie.0, (self.app.clock)()).await;
         session.map_err(store_failed("read the session"))?.ok_or(BackendError::NotFound)
     }

@@ -7,9 +7,9 @@ create table mail_choices (
   audience text not null,
   -- Number of the person or affiliate.
   reader integer not null,
-  -- 'summary', 'redemptions'.
+  -- 'summary'.
   topic text not null,
-  -- 'off', 'monthly', 'each', 'hourly', 'daily'.
+  -- 'off', 'monthly'.
   choice text not null,
   -- What it was when a link switched it off, for taking that back; else empty.
   earlier text not null,

@@ -70,20 +70,14 @@ async fn a_choice_is_the_default_until_somebody_chooses() {
         let theirs = async || shown(store.portal_mail_settings(&guest).await.unwrap());
         let name = "acme".to_owned();
         assert_eq!(mine().await, [(name.clone(), MailTopic::Summary, MailChoice::Monthly)]);
-        let usual = [
-            (name.clone(), MailTopic::Summary, MailChoice::Monthly),
-            (name.clone(), MailTopic::Redemptions, MailChoice::Daily),
-        ];
-        assert_eq!(theirs().await, usual);
+        assert_eq!(theirs().await, mine().await);
         store.choose_mail(&member, "acme", MailTopic::Summary, MailChoice::Off, NOW).await.unwrap();
-        store.choose_portal_mail(&guest, MailTopic::Redemptions, MailChoice::Each, NOW).await.unwrap();
         assert_eq!(mine().await, [(name.clone(), MailTopic::Summary, MailChoice::Off)]);
-        assert_eq!(theirs().await[1], (name.clone(), MailTopic::Redemptions, MailChoice::Each));
-        assert_eq!(theirs().await[0], usual[0], "the other reader and topic stay");
-        let wrong = store.choose_portal_mail(&guest, MailTopic::Summary, MailChoice::Hourly, NOW).await;
-        assert!(matches!(wrong, Err(ControlError::Invalid { .. })));
-        let none = store.choose_mail(&member, "acme", MailTopic::Redemptions, MailChoice::Each, NOW).await;
-        assert!(matches!(none, Err(ControlError::Invalid { .. })), "there is no such mail for members");
+        assert_eq!(theirs().await, [(name.clone(), MailTopic::Summary, MailChoice::Monthly)], "another reader");
+        store.choose_portal_mail(&guest, MailTopic::Summary, MailChoice::Off, NOW).await.unwrap();
+        store.choose_mail(&member, "acme", MailTopic::Summary, MailChoice::Monthly, NOW).await.unwrap();
+        assert_eq!(mine().await, [(name.clone(), MailTopic::Summary, MailChoice::Monthly)]);
+        assert_eq!(theirs().await, [(name.clone(), MailTopic::Summary, MailChoice::Off)]);
         vendor(&*store, "globex").await;
         let foreign = store.choose_mail(&member, "globex", MailTopic::Summary, MailChoice::Off, NOW).await;
         assert!(matches!(foreign, Err(ControlError::NotFound(_))));
@@ -111,7 +105,7 @@ async fn a_link_switches_one_topic_of_one_reader_off_and_on_again() {
             assert_eq!(off.choice, MailChoice::Off);
         }
         let settings = store.portal_mail_settings(&guest).await.unwrap();
-        assert_eq!((settings[0].choice, settings[1].choice), (MailChoice::Off, MailChoice::Daily));
+        assert_eq!(settings[0].choice, MailChoice::Off);
         assert!(store.summary_audience(acme).await.unwrap().unwrap().affiliates.is_empty());
         // A mail that was being written meanwhile is not sent either.
         let mails = vec![links.mail(maya, "maya@example.com", "b")];

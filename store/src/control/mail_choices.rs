@@ -26,8 +26,6 @@ const MAX_WORKSPACES: u64 = 200;
 pub enum MailTopic {
     /// The figures of a month.
     Summary,
-    /// Uses of codes.
-    Redemptions,
 }
 
 /// How often somebody wants it.
@@ -37,12 +35,6 @@ pub enum MailChoice {
     Off,
     /// Once a month.
     Monthly,
-    /// One mail each.
-    Each,
-    /// At most once an hour.
-    Hourly,
-    /// At most once a day.
-    Daily,
 }
 
 /// Who gets mail.
@@ -56,13 +48,12 @@ pub enum MailReader {
 
 impl MailTopic {
     /// Every topic, in the order of the page.
-    pub const ALL: [MailTopic; 2] = [MailTopic::Summary, MailTopic::Redemptions];
+    pub const ALL: [MailTopic; 1] = [MailTopic::Summary];
 
     /// As it is stored and sent by forms.
     pub fn name(self) -> &'static str {
         match self {
             MailTopic::Summary => "summary",
-            MailTopic::Redemptions => "redemptions",
         }
     }
 
@@ -71,40 +62,29 @@ impl MailTopic {
         MailTopic::ALL.into_iter().find(|topic| topic.name() == name)
     }
 
-    /// What a reader may choose; none where there is no such mail for them.
-    pub fn choices(self, reader: MailReader) -> &'static [MailChoice] {
-        match (self, reader) {
-            (MailTopic::Summary, _) => &[MailChoice::Monthly, MailChoice::Off],
-            (MailTopic::Redemptions, MailReader::Affiliate(_)) => {
-                &[MailChoice::Each, MailChoice::Hourly, MailChoice::Daily, MailChoice::Off]
-            }
-            (MailTopic::Redemptions, MailReader::Person(_)) => &[],
+    /// What a reader may choose.
+    pub fn choices(self) -> &'static [MailChoice] {
+        match self {
+            MailTopic::Summary => &[MailChoice::Monthly, MailChoice::Off],
         }
     }
 
-    /// What holds for a reader who chose nothing: one mail a day at most, so that a code that goes round fills nobody's
-    /// inbox.
-    pub fn usual(self, reader: MailReader) -> MailChoice {
-        match (self, reader) {
-            (MailTopic::Summary, _) => MailChoice::Monthly,
-            (MailTopic::Redemptions, MailReader::Affiliate(_)) => MailChoice::Daily,
-            (MailTopic::Redemptions, MailReader::Person(_)) => MailChoice::Off,
+    /// What holds for a reader who chose nothing.
+    pub fn usual(self) -> MailChoice {
+        match self {
+            MailTopic::Summary => MailChoice::Monthly,
         }
     }
 }
 
 impl MailChoice {
-    const ALL: [MailChoice; 5] =
-        [MailChoice::Off, MailChoice::Monthly, MailChoice::Each, MailChoice::Hourly, MailChoice::Daily];
+    const ALL: [MailChoice; 2] = [MailChoice::Off, MailChoice::Monthly];
 
     /// As it is stored and sent by forms.
     pub fn name(self) -> &'static str {
         match self {
             MailChoice::Off => "off",
             MailChoice::Monthly => "monthly",
-            MailChoice::Each => "each",
-            MailChoice::Hourly => "hourly",
-            MailChoice::Daily => "daily",
         }
     }
 
@@ -236,7 +216,7 @@ pub(super) fn choice_of(
         values![vendor.0, audience, number, topic.name()],
     )?;
     match row {
-        None => Ok(topic.usual(reader)),
+        None => Ok(topic.usual()),
         Some(row) => stored_choice(&row.get::<String>(0)?),
     }
 }
@@ -252,7 +232,7 @@ fn choose(
     earlier: &str,
     now: Timestamp,
 ) -> ControlResult<()> {
-    if !topic.choices(reader).contains(&choice) {
+    if !topic.choices().contains(&choice) {
         return Err(ControlError::invalid("choice", "This cannot be chosen for this mail."));
     }
     let (audience, number) = reader.columns();
@@ -271,15 +251,15 @@ fn settings_of(
     (vendor, slug, name): (VendorId, &str, &str),
     reader: MailReader,
 ) -> ControlResult<Vec<MailSetting>> {
-    let topics = MailTopic::ALL.into_iter().filter(|topic| !topic.choices(reader).is_empty());
-    topics
+    MailTopic::ALL
+        .into_iter()
         .map(|topic| {
             Ok(MailSetting {
                 slug: slug.to_owned(),
                 vendor: name.to_owned(),
                 topic,
                 choice: choice_of(database, vendor, reader, topic)?,
-                choices: topic.choices(reader),
+                choices: topic.choices(),
             })
         })
         .collect()
@@ -390,7 +370,7 @@ fn subscribe_again(database: &dyn Database, link: &str, now: Timestamp) -> Contr
         values![vendor.0, audience, number, linked.topic.name()],
     )?;
     let earlier = row.map(|row| row.get::<String>(0)).transpose()?.and_then(|name| MailChoice::named(&name));
-    let choice = earlier.unwrap_or_else(|| linked.topic.usual(reader));
+    let choice = earlier.unwrap_or_else(|| linked.topic.usual());
     choose(database, (vendor, reader), (linked.topic, choice), "", now)?;
     Ok(Some(LinkedMail { choice, ..linked }))
 }

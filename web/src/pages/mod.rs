@@ -9,6 +9,7 @@ mod connect_form;
 mod connections;
 mod dashboard;
 mod figures;
+mod mail_settings;
 mod open;
 mod payouts;
 mod portal;
@@ -45,6 +46,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(welcome::router())
         .merge(sign_in::router())
         .merge(account::router())
+        .merge(mail_settings::router())
         .merge(portal::router())
 }
 

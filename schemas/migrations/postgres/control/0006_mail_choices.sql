@@ -7,9 +7,9 @@ create table mail_choices (
   audience text collate "C" not null,
   -- Number of the person or affiliate.
   reader bigint not null,
-  -- 'summary', 'redemptions'.
+  -- 'summary'.
   topic text collate "C" not null,
-  -- 'off', 'monthly', 'each', 'hourly', 'daily'.
+  -- 'off', 'monthly'.
   choice text collate "C" not null,
   -- What it was when a link switched it off, for taking that back; else empty.
   earlier text collate "C" not null,

@@ -1,5 +1,6 @@
 //! `/portal`: what an affiliate sees of their own, and how they get there.
 
+mod mail;
 mod show;
 mod sign_in;
 
@@ -17,7 +18,11 @@ const PATH: &str = "/portal";
 const MAX_FORM_BYTES: usize = 4_096;
 
 pub(super) fn router() -> Router<App> {
-    Router::new().merge(show::router()).merge(sign_in::router()).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    Router::new()
+        .merge(show::router())
+        .merge(mail::router())
+        .merge(sign_in::router())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
 /// An affiliate with a session.

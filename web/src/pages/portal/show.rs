@@ -1,6 +1,6 @@
 //! The portal's one page, and its live stream.
 
-use super::{Guest, PATH};
+use super::{Guest, PATH, mail};
 use crate::App;
 use crate::assets;
 use crate::backend::DashboardQuery;
@@ -12,6 +12,7 @@ use crate::money::Money;
 use crate::pages::chart::{self, ChartTable};
 use crate::pages::dashboard::compared_with;
 use crate::pages::figures::{self, Figure};
+use crate::pages::mail_settings::MailPart;
 use crate::pages::{Asked, given};
 use crate::portal::PortalView;
 use crate::range::{RangeChoice, bucket_name, parse_bucket};
@@ -78,6 +79,7 @@ async fn show(
     }
     let picker = RangePicker::new(&["portal"], None, range, bucket, today);
     let page = PortalPage {
+        mail: mail::part(&app, &guest).await?,
         view: &guest.view,
         csrf: &guest.view.csrf.0,
         as_of,
@@ -112,6 +114,7 @@ struct PortalPage<'a> {
     as_of: String,
     picker: RangePicker,
     content: String,
+    mail: MailPart,
     script: &'static str,
     chart_script: &'static str,
 }

@@ -137,7 +137,7 @@ step('on the first at eight each gets the figures of the page, with a picture', 
   assert.match(text, /Redemptions +2/)
   assert.match(text, /Revenue +669\.20/)
   assert.match(text, /Commission +133\.84/)
-  assert.match(text, /Anna Lind: 1 redemptions?, commission 7\.84 USD/)
+  assert.match(text, /Anna Lind: 1 redemption, commission 7\.84 USD/)
   const annas = await mail.newest(annasAddress, 2)
   assert.match(annas, /Revenue +39\.20/)
   assert.match(annas, /Commission +7\.84/)

@@ -11,11 +11,11 @@ const SCALE: usize = 2;
 const WIDTH: usize = SHOWN.0 * SCALE;
 const HEIGHT: usize = SHOWN.1 * SCALE;
 /// Around the bars: above them, and below for the days.
-const TOP: usize = 44;
-const BOTTOM: usize = 44;
+const TOP: usize = 52;
+const BOTTOM: usize = 52;
 const RIGHT: usize = 8;
 /// Pixels of one dot of a digit.
-const DOT: usize = 3;
+const DOT: usize = 4;
 /// Dots of a digit, and the gap after it.
 const GLYPH: (usize, usize) = (5, 7);
 const GAP: usize = 1;

@@ -52,6 +52,7 @@ struct TotalsRow {
 struct TopRow {
     name: String,
     redemptions: String,
+    is_one: bool,
     commission: String,
 }
 
@@ -122,6 +123,7 @@ impl TopRow {
         TopRow {
             name: top.name.clone(),
             redemptions: count(top.redemptions),
+            is_one: top.redemptions == 1,
             commission: amounts.collect::<Vec<_>>().join(", "),
         }
     }

@@ -9,6 +9,7 @@ pub mod answers;
 pub mod app;
 pub mod backup;
 pub mod base;
+mod broken_mail;
 pub mod check_config;
 pub mod cli;
 pub mod clock;

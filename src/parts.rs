@@ -3,6 +3,7 @@
 use crate::answers::answer_minimiser;
 use crate::app::App;
 use crate::base::Base;
+use crate::broken_mail::BrokenMail;
 use crate::folding::Folding;
 use crate::live_watch;
 use crate::reading::{GENERATION, Reading};
@@ -77,6 +78,7 @@ pub fn start(app: &mut App, lifecycle: &Lifecycle, public_url: &str) {
     if let Some(reading) = &app.reading {
         start_reading(&app.base, reading, app.listener.take(), lifecycle);
         start_spike_mail(reading, lifecycle.register("spike mail", BUDGET), public_url);
+        start_broken_mail(reading, lifecycle.register("broken mail", BUDGET), public_url);
         start_summary_mail(reading, lifecycle.register("summary mail", BUDGET), public_url);
     }
     let loader = app.base.loader.clone();
@@ -227,6 +229,16 @@ fn start_spike_mail(reading: &Reading, component: Component, public_url: &str) {
         public_url: public_url.to_owned(),
     };
     spawn(component, async move |stop| alerts.run(&stop).await);
+}
+
+fn start_broken_mail(reading: &Reading, component: Component, public_url: &str) {
+    let broken = BrokenMail {
+        fold: reading.fold.clone(),
+        control: reading.control.clone(),
+        clock: reading.clock.clone(),
+        public_url: public_url.to_owned(),
+    };
+    spawn(component, async move |stop| broken.run(&stop).await);
 }
 
 fn start_summary_mail(reading: &Reading, component: Component, public_url: &str) {

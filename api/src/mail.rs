@@ -23,6 +23,7 @@ const AT_ONCE: usize = 20;
 const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
 const SPIKE_KIND: &str = "spike";
+const BROKEN_KIND: &str = "broken";
 const SUMMARY_KIND: &str = "summary";
 
 /// Everything that is mailed. It waits in the queue as JSON, so a newer release must still read what an older one wrote.
@@ -37,6 +38,8 @@ pub enum Mail {
     PortalLink(PortalLetter),
     /// A code is redeemed far too often.
     Spike(SpikeLetter),
+    /// A connection is broken.
+    Broken(BrokenLetter),
     /// The figures of a month.
     Summary(Box<SummaryLetter>),
 }
@@ -94,6 +97,25 @@ pub struct SpikeLetter {
     pub site: String,
 }
 
+/// Deliveries of a provider are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenLetter {
+    /// Name of the workspace.
+    pub workspace: String,
+    /// Who delivers, as people write it.
+    pub provider: String,
+    /// When the first was refused.
+    pub since: Timestamp,
+    /// How many are known to be.
+    pub refused: u64,
+    /// IANA name of the workspace's zone.
+    pub time_zone: String,
+    /// The page that says what to do.
+    pub link: String,
+    /// Where the product is, for example `track.example.com`.
+    pub site: String,
+}
+
 impl std::fmt::Debug for SignInLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignInLetter").field("site", &self.site).finish_non_exhaustive()
@@ -102,7 +124,8 @@ impl std::fmt::Debug for SignInLetter {
 
 impl Mail {
     /// Every sort that this release can send.
-    pub const KINDS: [&'static str; 5] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, SUMMARY_KIND];
+    pub const KINDS: [&'static str; 6] =
+        [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, BROKEN_KIND, SUMMARY_KIND];
 
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
@@ -111,6 +134,7 @@ impl Mail {
             Mail::Invite(_) => INVITE_KIND,
             Mail::PortalLink(_) => PORTAL_LINK_KIND,
             Mail::Spike(_) => SPIKE_KIND,
+            Mail::Broken(_) => BROKEN_KIND,
             Mail::Summary(_) => SUMMARY_KIND,
         }
     }

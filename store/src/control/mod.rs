@@ -11,6 +11,7 @@ mod access;
 mod adopt;
 mod alerts;
 mod backend;
+mod broken;
 mod connections;
 mod database;
 mod decide;
@@ -41,6 +42,8 @@ mod conformance;
 #[cfg(test)]
 mod conformance_alerts;
 #[cfg(test)]
+mod conformance_broken;
+#[cfg(test)]
 mod conformance_decisions;
 #[cfg(test)]
 mod conformance_mail_choices;
@@ -56,6 +59,7 @@ mod postgres_tests;
 mod test_places;
 
 pub use alerts::*;
+pub use broken::*;
 pub use mail_choices::*;
 pub use mails::*;
 pub use model::*;
@@ -125,7 +129,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + MailChoices + Summaries + Portal + Alerts {
+pub trait ControlStore: People + MailQueue + MailChoices + Summaries + Portal + Alerts + Breakages {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

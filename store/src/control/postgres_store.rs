@@ -47,8 +47,8 @@ pub const POSTGRES_MIGRATIONS: [Migration; 6] = [
     },
     Migration {
         version: 6,
-        name: "0006_mail_choices",
-        sql: include_str!("../../../schemas/migrations/postgres/control/0006_mail_choices.sql"),
+        name: "0006_mail",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0006_mail.sql"),
         oldest_reader: 1,
     },
 ];

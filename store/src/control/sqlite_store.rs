@@ -39,11 +39,7 @@ pub const MIGRATIONS: [Migration; 6] = [
         name: "0005_alert_labels",
         sql: include_str!("../../../schemas/migrations/control/0005_alert_labels.sql"),
     },
-    Migration {
-        version: 6,
-        name: "0006_mail_choices",
-        sql: include_str!("../../../schemas/migrations/control/0006_mail_choices.sql"),
-    },
+    Migration { version: 6, name: "0006_mail", sql: include_str!("../../../schemas/migrations/control/0006_mail.sql") },
 ];
 
 const READERS: usize = 4;

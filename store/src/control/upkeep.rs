@@ -50,7 +50,7 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 24] = [
+const VENDOR_TABLES: [&str; 25] = [
     "portal_sessions",
     "portal_links",
     "alert_labels",
@@ -58,6 +58,7 @@ const VENDOR_TABLES: [&str; 24] = [
     "unsubscribe_links",
     "portal_openings",
     "mailed_summaries",
+    "broken_endpoints",
     "mails",
     "members",
     "failed_deliveries",

@@ -1,4 +1,4 @@
--- Which mail people want that is not essential, and the summaries that were mailed.
+-- Which mail people want that is not essential, and what was mailed: summaries, broken connections.
 
 -- Only what differs from the default.
 create table mail_choices (
@@ -52,6 +52,16 @@ create table mailed_summaries (
   primary key (vendor, month)
 );
 
+-- Endpoints whose deliveries are refused for a wrong signature, of which the owners were told. Gone once one is taken.
+create table broken_endpoints (
+  vendor bigint not null references vendors (id) on delete cascade,
+  -- The random part of its address.
+  endpoint text collate "C" not null,
+  since bigint not null,
+  noted_at bigint not null,
+  primary key (vendor, endpoint)
+);
+
 alter table mail_choices enable row level security;
 alter table mail_choices force row level security;
 create policy tenant on mail_choices using (sees_vendor(vendor));
@@ -64,3 +74,7 @@ create policy tenant on portal_openings using (sees_vendor(vendor));
 alter table mailed_summaries enable row level security;
 alter table mailed_summaries force row level security;
 create policy tenant on mailed_summaries using (sees_vendor(vendor));
+
+alter table broken_endpoints enable row level security;
+alter table broken_endpoints force row level security;
+create policy tenant on broken_endpoints using (sees_vendor(vendor));

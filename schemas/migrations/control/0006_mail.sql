@@ -1,4 +1,4 @@
--- Which mail people want that is not essential, and the summaries that were mailed.
+-- Which mail people want that is not essential, and what was mailed: summaries, broken connections.
 
 -- Only what differs from the default.
 create table mail_choices (
@@ -50,4 +50,14 @@ create table mailed_summaries (
   mails integer not null,
   written_at integer not null,
   primary key (vendor, month)
+) strict, without rowid;
+
+-- Endpoints whose deliveries are refused for a wrong signature, of which the owners were told. Gone once one is taken.
+create table broken_endpoints (
+  vendor integer not null references vendors (id) on delete cascade,
+  -- The random part of its address.
+  endpoint text not null,
+  since integer not null,
+  noted_at integer not null,
+  primary key (vendor, endpoint)
 ) strict, without rowid;

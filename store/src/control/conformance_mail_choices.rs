@@ -118,7 +118,7 @@ async fn a_link_switches_one_topic_of_one_reader_off_and_on_again() {
         // The next mail to the same address has the same link.
         let mails = vec![links.mail(maya, "maya@example.com", "c")];
         assert_eq!(store.finish_summary(acme, "2026-12", mails, NOW).await.unwrap(), Some(1));
-        assert_eq!(links.taken(), [link.clone()]);
+        assert_eq!(links.taken(), std::slice::from_ref(&link));
         assert_eq!(store.unsubscribe("0000", NOW).await.unwrap(), None);
         // Somebody else's mail by mistake: once the address is right, its link changes nothing.
         let corrected = json!([{"decide": "affiliate", "key": "aff_maya", "email": "maya@other.example"}]);

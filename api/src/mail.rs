@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the queue is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Mails of one look.
+/// Mails of one look that somebody waits for.
 const AT_ONCE: usize = 20;
+/// Mails of one look for which nobody waits: so few that a sign-in which comes meanwhile is next.
+const BULK_AT_ONCE: usize = 5;
 /// Minutes before the second try, the third, and so on. After the last it is given up: a day and a half after the first.
 const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
@@ -123,9 +125,10 @@ impl std::fmt::Debug for SignInLetter {
 }
 
 impl Mail {
-    /// Every sort that this release can send.
-    pub const KINDS: [&'static str; 6] =
-        [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, BROKEN_KIND, SUMMARY_KIND];
+    /// Sorts that somebody waits for, or that matter at once.
+    pub const URGENT_KINDS: [&'static str; 5] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, BROKEN_KIND];
+    /// Sorts of which many come at once. These and the urgent ones are all that this release can send.
+    pub const BULK_KINDS: [&'static str; 1] = [SUMMARY_KIND];
 
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
@@ -141,6 +144,8 @@ impl Mail {
 
     /// As the queue takes it; `vendor` is whose it is, if anybody's.
     pub fn queued(&self, vendor: Option<VendorId>, recipient: &MailAddress, cause: MailId) -> NewMail {
+        let is_sent = Mail::URGENT_KINDS.contains(&self.kind()) || Mail::BULK_KINDS.contains(&self.kind());
+        debug_assert!(is_sent, "{} is in no list of what is sent, and would wait for ever", self.kind());
         // Texts become JSON; if ever they do not, the row says so instead of nothing.
         let content = serde_json::to_string(self).unwrap_or_else(|error| error.to_string());
         NewMail {
@@ -184,7 +189,7 @@ impl MailWorker {
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             match self.round(stop).await {
-                Ok(sent) if sent == AT_ONCE => continue,
+                Ok(sent) if sent >= BULK_AT_ONCE => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error, "the queue of mail cannot be used, trying again: {error}"),
             }
@@ -200,7 +205,10 @@ impl MailWorker {
     /// # Errors
     /// When the queue cannot be read or written; what was claimed is taken again later.
     pub async fn round(&self, stop: &CancellationToken) -> Result<usize, ControlError> {
-        let claimed = self.queue.claim_mails(&Mail::KINDS, AT_ONCE, (self.clock)()).await?;
+        let mut claimed = self.queue.claim_mails(&Mail::URGENT_KINDS, AT_ONCE, (self.clock)()).await?;
+        if claimed.len() < AT_ONCE {
+            claimed.extend(self.queue.claim_mails(&Mail::BULK_KINDS, BULK_AT_ONCE, (self.clock)()).await?);
+        }
         let count = claimed.len();
         for mail in claimed {
             if stop.is_cancelled() {

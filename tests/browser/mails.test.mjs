@@ -157,9 +157,8 @@ step('a restart on the same day sends nothing again', async () => {
   assert.equal(before.length, 2)
   const noon = new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + 1, 1, 12))
   await restartAt(noon)
-  // A mail that was asked for after the start comes; by then the summaries were looked at.
+  // It looks for what is due when it starts; what it wrote twice would be in the list.
   await owner.goto(product.at('/account'))
-  await product.command(['mail', 'list'])
   assert.deepEqual((await mailsOf('summary')).map(({ id }) => id), before.map(({ id }) => id))
 })
 

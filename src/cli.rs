@@ -58,6 +58,9 @@ pub enum Command {
     Login,
     /// Make a key for the JSON API and print it once.
     ApiKey(ApiKeyArgs),
+    /// Outgoing mail.
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// Work on the log of a stopped process.
     #[command(subcommand)]
     Log(LogCommand),
@@ -229,6 +232,41 @@ pub enum RefusedCommand {
     },
 }
 
+/// `affilitrack mail`
+#[derive(Debug, Subcommand)]
+pub enum MailCommand {
+    /// Mails, the newest first: where they are, and why they are there. Not what they say.
+    List {
+        /// Only in this state: `waiting`, `claimed`, `sending`, `sent`, `failed`, or `unsure` (it may have arrived).
+        #[arg(long, value_parser = mail_state)]
+        state: Option<String>,
+        /// Only of this kind, for example `sign_in`.
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only older ones than this id, for the next page.
+        #[arg(long, value_name = "ID")]
+        before: Option<u64>,
+        /// How many at most.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=500))]
+        limit: u64,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send again what failed.
+    Retry {
+        /// Their ids, as `list` prints them.
+        #[arg(num_args = 1..=1000, required_unless_present = "failed", conflicts_with = "failed")]
+        ids: Vec<u64>,
+        /// All of this kind that failed.
+        #[arg(long, value_name = "KIND")]
+        failed: Option<String>,
+        /// Also those that may have arrived already; such a mail may arrive twice.
+        #[arg(long, conflicts_with = "failed")]
+        may_arrive_twice: bool,
+    },
+}
+
 /// `affilitrack backup`
 #[derive(Debug, Args)]
 pub struct BackupArgs {
@@ -317,6 +355,14 @@ impl Cli {
     }
 }
 
+/// A state of a mail.
+fn mail_state(text: &str) -> Result<String, String> {
+    match store::control::MailState::named(text) {
+        Some(state) => Ok(state.name().to_owned()),
+        None => Err("must be waiting, claimed, sending, sent, failed or unsure".to_owned()),
+    }
+}
+
 /// A vendor's short name: it stands in addresses.
 fn slug(text: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -366,6 +412,9 @@ mod tests {
             "affilitrack doctor --config a.toml",
             "affilitrack login",
             "affilitrack api-key --vendor acme --mode test",
+            "affilitrack mail list --state unsure --kind spike --limit 10 --before 7 --json",
+            "affilitrack mail retry 7 8 --may-arrive-twice",
+            "affilitrack mail retry --failed spike",
             "affilitrack log repair --apply",
             "affilitrack ingest --port 8081",
             "affilitrack process --port 8082",
@@ -386,6 +435,9 @@ mod tests {
             ("affilitrack connect square --vendor acme --secret s", "stripe"),
             ("affilitrack refused waive --vendor acme 7", "--reason"),
             ("affilitrack corpus f --seeds 50", "--shuffle"),
+            ("affilitrack mail retry", "<IDS>"),
+            ("affilitrack mail retry 7 --failed spike", "cannot be used with"),
+            ("affilitrack mail list --state lost", "unsure"),
             ("affilitrack run --port 70000", "65535"),
         ] {
             let error = parse(line).expect_err(line).to_string();

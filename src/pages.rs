@@ -3,6 +3,7 @@
 mod accounts;
 mod alerts;
 mod failures;
+mod mail_settings;
 mod people;
 mod portal;
 mod portal_desk;

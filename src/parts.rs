@@ -3,10 +3,12 @@
 use crate::answers::answer_minimiser;
 use crate::app::App;
 use crate::base::Base;
+use crate::broken_mail::BrokenMail;
 use crate::folding::Folding;
 use crate::live_watch;
 use crate::reading::{GENERATION, Reading};
 use crate::spike_mail::SpikeMail;
+use crate::summary_mail::SummaryMail;
 use domain::ids::Timestamp;
 use processor::deadlines::{self, DeadlineTimer};
 use processor::lookups::{LookupLimits, LookupWorker};
@@ -16,7 +18,7 @@ use processor::spikes::{self, SpikeTimer};
 use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::kafka::live::LiveListener;
 use store::kafka::membership::Membership;
@@ -76,6 +78,8 @@ pub fn start(app: &mut App, lifecycle: &Lifecycle, public_url: &str) {
     if let Some(reading) = &app.reading {
         start_reading(&app.base, reading, app.listener.take(), lifecycle);
         start_spike_mail(reading, lifecycle.register("spike mail", BUDGET), public_url);
+        start_broken_mail(reading, lifecycle.register("broken mail", BUDGET), public_url);
+        start_summary_mail(reading, lifecycle.register("summary mail", BUDGET), public_url);
     }
     let loader = app.base.loader.clone();
     spawn(lifecycle.register("directory", BUDGET), async move |stop| loader.run(&stop).await);
@@ -225,6 +229,29 @@ fn start_spike_mail(reading: &Reading, component: Component, public_url: &str) {
         public_url: public_url.to_owned(),
     };
     spawn(component, async move |stop| alerts.run(&stop).await);
+}
+
+fn start_broken_mail(reading: &Reading, component: Component, public_url: &str) {
+    let broken = BrokenMail {
+        fold: reading.fold.clone(),
+        control: reading.control.clone(),
+        clock: reading.clock.clone(),
+        public_url: public_url.to_owned(),
+    };
+    spawn(component, async move |stop| broken.run(&stop).await);
+}
+
+fn start_summary_mail(reading: &Reading, component: Component, public_url: &str) {
+    let summaries = SummaryMail {
+        control: reading.control.clone(),
+        figures: Arc::new(reading.reports.clone()),
+        log: reading.log.clone(),
+        live: reading.live.clone(),
+        clock: reading.clock.clone(),
+        public_url: public_url.to_owned(),
+        ends: Mutex::default(),
+    };
+    spawn(component, async move |stop| summaries.run(&stop).await);
 }
 
 /// Gives the partitions back, so that others take them at once.

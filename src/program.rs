@@ -4,7 +4,9 @@ use crate::base::Role;
 use crate::cli::{Cli, Command, CorpusArgs, LogCommand};
 use crate::clock::system_clock;
 use crate::config::Config;
-use crate::{backup, check_config, commands, doctor, engine_library, log_repair, migrate, run, warehouse_role};
+use crate::{
+    backup, check_config, commands, doctor, engine_library, log_repair, mail_commands, migrate, run, warehouse_role,
+};
 use anyhow::Context;
 use clap::Parser;
 use std::path::PathBuf;
@@ -60,6 +62,7 @@ fn dispatch(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             Command::Refused(arguments) => commands::refused(&socket, arguments).await,
             Command::Login => commands::login(&socket).await,
             Command::ApiKey(arguments) => commands::api_key(&socket, arguments).await,
+            Command::Mail(command) => mail_commands::run(&socket, command).await,
             Command::Backup(arguments) => backup::run(&config, &arguments, (system_clock())()).await,
             Command::Log(LogCommand::Repair { apply }) => log_repair::run(&config, apply).await,
             Command::CheckConfig(_) | Command::Doctor | Command::Corpus(_) => Ok(()),

@@ -1,6 +1,7 @@
 //! The local control socket: how the command line talks to the running process. It is a file
 //! with mode 0600, so whoever can open it may do everything.
 
+mod mails;
 mod operations;
 pub mod protocol;
 
@@ -110,6 +111,8 @@ fn router(local: Arc<Local>) -> Router {
         .route("/v1/explain", get(explain))
         .route("/v1/refused", get(refused))
         .route("/v1/refused/{offset}", get(refused_record))
+        .route("/v1/mails", get(mail_list))
+        .route("/v1/mails/retry", post(retry_mails))
         .route("/v1/status", get(status))
         .with_state(local)
 }
@@ -147,6 +150,14 @@ async fn refused_record(
     Query(query): Query<RefusedCall>,
 ) -> Answer<serde_json::Value> {
     Ok(Json(local.record(&query.vendor, offset).await?))
+}
+
+async fn mail_list(State(local): Shared, Query(query): Query<MailsCall>) -> Answer<Vec<MailRow>> {
+    Ok(Json(local.mails(query).await?))
+}
+
+async fn retry_mails(State(local): Shared, Json(request): Json<RetryMailsCall>) -> Answer<RetriedAnswer> {
+    Ok(Json(local.retry_mails(request).await?))
 }
 
 async fn status(State(local): Shared) -> Answer<StatusAnswer> {

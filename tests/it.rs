@@ -14,6 +14,8 @@ mod instance;
 mod log_tail;
 #[path = "it/lost_warehouse.rs"]
 mod lost_warehouse;
+#[path = "it/mail_restart.rs"]
+mod mail_restart;
 #[path = "it/operating.rs"]
 mod operating;
 #[path = "it/roles.rs"]

@@ -8,4 +8,5 @@ pub mod mail;
 pub mod model;
 pub mod people;
 pub mod services;
+pub mod summary;
 pub mod words;

@@ -1,5 +1,6 @@
 //! What the product mails, and the worker that sends it.
 
+use crate::summary::SummaryLetter;
 use domain::ids::{Timestamp, VendorId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use store::control::{
     ClaimedMail, ControlError, ControlStore, INVITE_KIND, MailAddress, MailEnd, MailId, NewMail, PORTAL_LINK_KIND,
     SIGN_IN_KIND,
 };
-pub use store::mail::Letter;
+pub use store::mail::{Letter, Picture};
 use store::mail::{MailError, MailTransport, Sender, compose};
 use store::secrets::SecretText;
 use telemetry::metrics::{self, Metric};
@@ -16,11 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the queue is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Mails of one look.
+/// Mails of one look that somebody waits for.
 const AT_ONCE: usize = 20;
+/// Mails of one look for which nobody waits: so few that a sign-in which comes meanwhile is next.
+const BULK_AT_ONCE: usize = 5;
 /// Minutes before the second try, the third, and so on. After the last it is given up: a day and a half after the first.
 const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
+const SPIKE_KIND: &str = "spike";
+const BROKEN_KIND: &str = "broken";
+const SUMMARY_KIND: &str = "summary";
 
 /// Everything that is mailed. It waits in the queue as JSON, so a newer release must still read what an older one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,10 @@ pub enum Mail {
     PortalLink(PortalLetter),
     /// A code is redeemed far too often.
     Spike(SpikeLetter),
+    /// A connection is broken.
+    Broken(BrokenLetter),
+    /// The figures of a month.
+    Summary(Box<SummaryLetter>),
 }
 
 /// A link and a code, good once for a quarter of an hour.
@@ -89,6 +99,25 @@ pub struct SpikeLetter {
     pub site: String,
 }
 
+/// Deliveries of a provider are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenLetter {
+    /// Name of the workspace.
+    pub workspace: String,
+    /// Who delivers, as people write it.
+    pub provider: String,
+    /// When the first was refused.
+    pub since: Timestamp,
+    /// How many are known to be.
+    pub refused: u64,
+    /// IANA name of the workspace's zone.
+    pub time_zone: String,
+    /// The page that says what to do.
+    pub link: String,
+    /// Where the product is, for example `track.example.com`.
+    pub site: String,
+}
+
 impl std::fmt::Debug for SignInLetter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignInLetter").field("site", &self.site).finish_non_exhaustive()
@@ -96,18 +125,27 @@ impl std::fmt::Debug for SignInLetter {
 }
 
 impl Mail {
+    /// Sorts that somebody waits for, or that matter at once.
+    pub const URGENT_KINDS: [&'static str; 5] = [SIGN_IN_KIND, INVITE_KIND, PORTAL_LINK_KIND, SPIKE_KIND, BROKEN_KIND];
+    /// Sorts of which many come at once. These and the urgent ones are all that this release can send.
+    pub const BULK_KINDS: [&'static str; 1] = [SUMMARY_KIND];
+
     /// Which sort, for lists and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Mail::SignIn(_) => SIGN_IN_KIND,
             Mail::Invite(_) => INVITE_KIND,
             Mail::PortalLink(_) => PORTAL_LINK_KIND,
-            Mail::Spike(_) => "spike",
+            Mail::Spike(_) => SPIKE_KIND,
+            Mail::Broken(_) => BROKEN_KIND,
+            Mail::Summary(_) => SUMMARY_KIND,
         }
     }
 
     /// As the queue takes it; `vendor` is whose it is, if anybody's.
     pub fn queued(&self, vendor: Option<VendorId>, recipient: &MailAddress, cause: MailId) -> NewMail {
+        let is_sent = Mail::URGENT_KINDS.contains(&self.kind()) || Mail::BULK_KINDS.contains(&self.kind());
+        debug_assert!(is_sent, "{} is in no list of what is sent, and would wait for ever", self.kind());
         // Texts become JSON; if ever they do not, the row says so instead of nothing.
         let content = serde_json::to_string(self).unwrap_or_else(|error| error.to_string());
         NewMail {
@@ -151,7 +189,7 @@ impl MailWorker {
     pub async fn run(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             match self.round(stop).await {
-                Ok(sent) if sent == AT_ONCE => continue,
+                Ok(sent) if sent >= BULK_AT_ONCE => continue,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error, "the queue of mail cannot be used, trying again: {error}"),
             }
@@ -167,7 +205,10 @@ impl MailWorker {
     /// # Errors
     /// When the queue cannot be read or written; what was claimed is taken again later.
     pub async fn round(&self, stop: &CancellationToken) -> Result<usize, ControlError> {
-        let claimed = self.queue.claim_mails(AT_ONCE, (self.clock)()).await?;
+        let mut claimed = self.queue.claim_mails(&Mail::URGENT_KINDS, AT_ONCE, (self.clock)()).await?;
+        if claimed.len() < AT_ONCE {
+            claimed.extend(self.queue.claim_mails(&Mail::BULK_KINDS, BULK_AT_ONCE, (self.clock)()).await?);
+        }
         let count = claimed.len();
         for mail in claimed {
             if stop.is_cancelled() {

@@ -54,7 +54,13 @@ struct Plain;
 impl Typeset for Plain {
     fn letter(&self, mail: &Mail) -> Result<Letter, TypesetError> {
         let Mail::SignIn(letter) = mail else { return Err("only sign-ins are tested".into()) };
-        Ok(Letter { subject: "Hello".into(), text: letter.code.clone(), html: String::new(), unsubscribe: None })
+        Ok(Letter {
+            subject: "Hello".into(),
+            text: letter.code.clone(),
+            html: String::new(),
+            picture: None,
+            unsubscribe: None,
+        })
     }
 }
 
@@ -138,6 +144,31 @@ async fn what_is_not_taken_is_tried_less_and_less_often_and_then_given_up() {
     assert_eq!(scene.round().await, 1);
     let failed = scene.queue.mails(MailState::Failed, None, 10).await.unwrap();
     assert!(failed[0].error.contains("given up after 9 tries: come again"), "{}", failed[0].error);
+}
+
+#[tokio::test]
+async fn a_sign_in_overtakes_summaries_and_a_sort_of_the_future_waits() {
+    let scene = Scene::new();
+    let mail = |kind: &'static str, number: usize| NewMail {
+        vendor: None,
+        cause: MailId(format!("{kind} {number}")),
+        kind,
+        recipient: "maya@example.com".into(),
+        // What it says is a sign-in, because these tests have letters for nothing else.
+        content: SecretText::new("{\"mail\":\"sign_in\",\"link\":\"x\",\"code\":\"1\",\"minutes\":15,\"site\":\"x\"}"),
+    };
+    for number in 0..40 {
+        scene.queue.enqueue_mail(mail(SUMMARY_KIND, number), Timestamp(NOW)).await.unwrap();
+    }
+    scene.queue.enqueue_mail(mail("of_the_future", 1), Timestamp(NOW)).await.unwrap();
+    assert_eq!(scene.round().await, BULK_AT_ONCE);
+    scene.write("maya@example.com", "a").await;
+    assert_eq!(scene.round().await, 1 + BULK_AT_ONCE);
+    let sent = scene.queue.mails(MailState::Sent, None, 100).await.unwrap();
+    assert!(sent.iter().any(|mail| mail.kind == SIGN_IN_KIND), "it did not wait for the others");
+    while scene.round().await > 0 {}
+    let waiting = scene.queue.mails(MailState::Waiting, None, 100).await.unwrap();
+    assert_eq!(waiting.iter().map(|mail| mail.kind.as_str()).collect::<Vec<_>>(), ["of_the_future"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use store::fold_store::ListedRecord;
 use store::secrets::SecretText;
 
 /// Who did it, in the audit log.
-const ACTOR: &str = "command line";
+pub(super) const ACTOR: &str = "command line";
 /// How many refused or waiting records one list shows.
 const LISTED: usize = 1_000;
 

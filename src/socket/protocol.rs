@@ -1,6 +1,6 @@
 //! What is said over the local control socket, in JSON.
 
-use domain::ids::{Mode, Provider};
+use domain::ids::{Mode, Provider, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/connect`
@@ -110,6 +110,78 @@ pub struct ExplainCall {
 pub struct RefusedCall {
     /// Slug.
     pub vendor: String,
+}
+
+/// `GET /v1/mails`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailsCall {
+    /// Name of a state.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// Name of a kind.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// Only rows below this one.
+    #[serde(default)]
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// One row of the answer of `GET /v1/mails`: never what the mail says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MailRow {
+    /// Its number.
+    pub id: u64,
+    /// Name of its state.
+    pub state: String,
+    /// Its kind.
+    pub kind: String,
+    /// Where to.
+    pub recipient: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// The last reason why it did not go out; empty if there is none.
+    pub reason: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// While it waits: not before.
+    pub due_at: Timestamp,
+    /// When it was sent or given up.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl MailRow {
+    /// The time that matters in its state: when it ended, else when it is tried next.
+    pub fn when_words(&self, moment: &dyn Fn(Timestamp) -> String) -> String {
+        match self.finished_at {
+            Some(at) => moment(at),
+            None if self.state == "waiting" => format!("due {}", moment(self.due_at)),
+            None => moment(self.created_at),
+        }
+    }
+}
+
+/// `POST /v1/mails/retry`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryMailsCall {
+    /// These.
+    pub ids: Vec<u64>,
+    /// Or all of this kind that failed.
+    pub failed: Option<String>,
+    /// Also one that may have arrived.
+    pub may_arrive_twice: bool,
+}
+
+/// Answer of `POST /v1/mails/retry`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RetriedAnswer {
+    /// So many are sent again.
+    pub retried: u64,
+    /// Why others are not, in words.
+    pub problems: Vec<String>,
 }
 
 /// Answer of `GET /v1/status`.

@@ -76,6 +76,11 @@ impl Instance {
         self.start_again().await;
     }
 
+    /// Environment variables of the next start, in the place of those before.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
+    }
+
     /// Starts it on the same data after it was ended.
     pub async fn start_again(&mut self) {
         self.product = Product::start(&self.options).await.unwrap();

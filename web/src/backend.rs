@@ -272,6 +272,7 @@ pub struct LiveSignal {
 pub trait Backend:
     crate::accounts::Accounts
     + crate::alerts::Alerts
+    + crate::mail_settings::MailDesk
     + crate::people::People
     + crate::portal::Portals
     + crate::portal_desk::PortalDesks

@@ -19,6 +19,7 @@ pub mod error;
 pub mod layout;
 mod links;
 pub mod live;
+pub mod mail_settings;
 pub mod mails;
 pub mod money;
 pub mod pages;

@@ -1,7 +1,11 @@
 //! How mail looks: one pair of templates a sort, text and HTML that say the same.
 
+mod chart;
+mod png;
+mod summary;
+
 use crate::times;
-use api::mail::{Letter, Mail, PortalLetter, SignInLetter, SpikeLetter, Typeset, TypesetError};
+use api::mail::{BrokenLetter, Letter, Mail, PortalLetter, SignInLetter, SpikeLetter, Typeset, TypesetError};
 use askama::Template;
 
 /// The product's own look.
@@ -67,7 +71,34 @@ fn spike(letter: &SpikeLetter) -> Result<Letter, TypesetError> {
         subject: format!("{code} is redeemed unusually often"),
         text: SpikeText { letter, code, since }.render()?,
         html: SpikeHtml { letter, code, since }.render()?,
+        picture: None,
         // Money may be on its way to whoever abuses the code.
+        unsubscribe: None,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "mail/broken.txt")]
+struct BrokenText<'a> {
+    letter: &'a BrokenLetter,
+    since: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/broken.html")]
+struct BrokenHtml<'a> {
+    letter: &'a BrokenLetter,
+    since: &'a str,
+}
+
+fn broken(letter: &BrokenLetter) -> Result<Letter, TypesetError> {
+    let since = &times::moment(letter.since, &letter.time_zone);
+    Ok(Letter {
+        subject: format!("The connection of {} to {} is broken", letter.workspace, letter.provider),
+        text: BrokenText { letter, since }.render()?,
+        html: BrokenHtml { letter, since }.render()?,
+        picture: None,
+        // Sales are missing until somebody acts.
         unsubscribe: None,
     })
 }
@@ -80,6 +111,7 @@ impl Typeset for Letters {
                 subject: "Your link to sign in to AffiliTrack".to_owned(),
                 text: SignInText { letter }.render()?,
                 html: SignInHtml { letter }.render()?,
+                picture: None,
                 // Whoever asked wants it.
                 unsubscribe: None,
             }),
@@ -87,6 +119,7 @@ impl Typeset for Letters {
                 subject: format!("{} invites you", letter.vendor),
                 text: InviteText { letter }.render()?,
                 html: InviteHtml { letter }.render()?,
+                picture: None,
                 // It comes once, from somebody whom the affiliate works with.
                 unsubscribe: None,
             }),
@@ -94,9 +127,12 @@ impl Typeset for Letters {
                 subject: format!("Your link to your figures at {}", letter.vendor),
                 text: PortalLinkText { letter }.render()?,
                 html: PortalLinkHtml { letter }.render()?,
+                picture: None,
                 unsubscribe: None,
             }),
             Mail::Spike(letter) => spike(letter),
+            Mail::Broken(letter) => broken(letter),
+            Mail::Summary(letter) => summary::letter(letter),
         }
     }
 }
@@ -137,6 +173,25 @@ mod tests {
         }
         assert!(letter.text.contains("<track>.example") && !letter.html.contains("<track>"));
         assert!(!letter.subject.contains("012345"));
+    }
+
+    #[test]
+    fn a_broken_connection_says_the_same_in_both_forms_and_escapes_what_it_is_given() {
+        let mail = Mail::Broken(BrokenLetter {
+            workspace: "Acme <Analytics>".into(),
+            provider: "Lemon Squeezy".into(),
+            since: domain::ids::Timestamp(1_795_258_989_000),
+            refused: 17,
+            time_zone: "Europe/Berlin".into(),
+            link: "https://track.example/acme/connections".into(),
+            site: "track.example".into(),
+        });
+        let letter = Letters.letter(&mail).unwrap();
+        for said in ["Lemon Squeezy", "17 so far", "21 Nov 2026, 12:03:09", "https://track.example/acme/connections"] {
+            assert!(letter.text.contains(said) && letter.html.contains(said), "{said}");
+        }
+        assert!(letter.text.contains("Acme <Analytics>") && !letter.html.contains("<Analytics>"));
+        assert_eq!(letter.subject, "The connection of Acme <Analytics> to Lemon Squeezy is broken");
     }
 
     #[test]

@@ -676,6 +676,47 @@ async fn an_account_lists_its_sessions_and_signs_out() {
 }
 
 #[tokio::test]
+async fn the_link_of_a_mail_shows_a_button_and_works_without_a_session() {
+    let site = Site::new();
+    let link = "/account/unsubscribe/sample-unsubscribe";
+    let nobody = |method: &str, path: &str, body: &'static str| {
+        let request = Request::builder().method(method).uri(path).header("Sec-Fetch-Site", "cross-site");
+        request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(body)).unwrap()
+    };
+    let page = site.ask(nobody("GET", link, "")).await;
+    assert!(page.status == StatusCode::OK && page.body.contains("Stop these mails"), "{}", page.body);
+    assert!(!page.body.contains("@"), "nobody's address is on it");
+    // As a mail program sends it: no redirect, no cookie.
+    let off = site.ask(nobody("POST", link, "List-Unsubscribe=One-Click")).await;
+    assert!(off.status == StatusCode::OK && off.body.contains("Monthly summary is off"), "{}", off.body);
+    assert!(!off.headers.contains_key(header::SET_COOKIE));
+    let again = site.ask(nobody("POST", &format!("{link}/undo"), "")).await;
+    assert!(again.status == StatusCode::OK && again.body.contains("You get these mails"), "{}", again.body);
+    for path in ["/account/unsubscribe/other".to_owned(), format!("/account/unsubscribe/{}", "x".repeat(300))] {
+        for method in ["GET", "POST"] {
+            assert_eq!(site.ask(nobody(method, &path, "")).await.status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_chooses_its_mail_with_its_own_form() {
+    let site = Site::new();
+    let page = site.ok("/account").await;
+    assert!(page.body.contains("Monthly summary of Acme Analytics") && page.body.contains("Every month"));
+    let form = |csrf: &str, choice: &str| format!("csrf={csrf}&vendor=acme&topic=summary&choice={choice}");
+    let saved = site.post("/account/mail", &form(CSRF, "off")).await;
+    assert_eq!(
+        (saved.status, saved.headers[header::LOCATION].to_str().unwrap()),
+        (StatusCode::SEE_OTHER, "/account#mail")
+    );
+    assert_eq!(site.post("/account/mail", &form("wrong", "off")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.post("/account/mail", &form(CSRF, "hourly")).await.status, StatusCode::BAD_REQUEST);
+    let foreign = format!("csrf={CSRF}&vendor=globex&topic=summary&choice=off");
+    assert_eq!(site.post("/account/mail", &foreign).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn caught_mail_is_shown_to_whom_it_may_be() {
     let site = Site::new();
     let page = site.ok("/demo/mail").await;

@@ -3,7 +3,10 @@
 use crate::model::{Bucket, DateRange, ExplorerFilter, OutcomeCounts};
 use crate::services::test_api::{NOW, Sale, TestApi};
 use crate::services::test_scope::affiliate_scope_in;
-use crate::services::{FiguresRequest, LinesFilter, RangePreset, ReportError, TotalsGroup, TotalsRequest};
+use crate::services::{
+    FiguresRequest, LinesFilter, MonthFigures, RangePreset, ReportError, TotalsGroup, TotalsRequest,
+};
+use crate::summary::{Month, SummaryFrame, SummaryLetter};
 use domain::ids::{AffiliateId, CodeId, Mode, PurchaseId};
 use jiff::civil::date;
 use std::collections::BTreeSet;
@@ -252,6 +255,49 @@ async fn a_page_whose_scope_did_not_change_asks_nothing() {
     api.book(&acme, &[sale(3, NOW.0, maya, "usd", 11)]).await;
     let third = api.reports.totals(&acme, &TotalsRequest::default()).await.unwrap();
     assert_eq!(third.rows[0].totals[0].revenue, 111, "a change is seen at once");
+}
+
+#[tokio::test]
+async fn the_mail_about_a_month_has_the_figures_of_the_page_of_that_month() {
+    let api = TestApi::start().await;
+    let acme = api.vendor("acme", Mode::Live).await;
+    let maya = api.affiliate(&acme, "aff_maya").await;
+    let leo = api.affiliate(&acme, "aff_leo").await;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    api.book(
+        &acme,
+        &[
+            // Berlin's October begins in summer time and ends in winter time.
+            sale(1, at("2026-09-30T21:59:59Z"), maya, "usd", 100_000),
+            sale(2, at("2026-09-30T22:00:00Z"), maya, "usd", 1_000),
+            sale(3, at("2026-10-25T01:30:00Z"), leo, "usd", 333),
+            sale(4, at("2026-10-31T22:59:59Z"), maya, "usd", 20_001),
+            sale(5, at("2026-10-31T23:00:00Z"), maya, "usd", 100_000),
+            sale(6, at("2026-10-07T10:00:00Z"), maya, "jpy", 900),
+        ],
+    )
+    .await;
+    let range = Month::of(date(2026, 10, 1)).range("Europe/Berlin");
+    let month = api.reports.month(&acme, &range).await.unwrap();
+    let page = api.reports.dashboard(&acme, &FiguresRequest::of(range.clone())).await.unwrap();
+    assert_eq!((&month.totals, &month.series, &month.affiliates), (&page.totals, &page.series, &page.affiliates));
+    assert_eq!((month.totals[0].revenue, month.series.len()), (21_334, 31));
+    let own = affiliate_scope_in(&api.control, "acme", "aff_maya", Mode::Live).await;
+    let month = api.reports.month(&own, &range).await.unwrap();
+    let page = api.reports.portal(&own, &FiguresRequest::of(range.clone()), 30).await.unwrap().figures;
+    assert_eq!((&month.totals, &month.series, &month.codes), (&page.totals, &page.series, &page.codes));
+    assert_eq!((month.totals[0].revenue, month.totals[1].revenue), (21_001, 900));
+    let frame = SummaryFrame {
+        vendor: "Acme".into(),
+        affiliate: Some("Maya".into()),
+        link: String::new(),
+        site: String::new(),
+    };
+    let letter = SummaryLetter::of(&month, frame).unwrap();
+    let days = letter.days.unwrap();
+    assert_eq!(days.amounts.len(), 31);
+    assert_eq!(days.amounts.iter().sum::<i64>(), letter.totals[0].commission);
+    assert_eq!((letter.top[0].name.as_str(), letter.top[0].redemptions), ("MAYA20", 3));
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What people say of the spike detector's alerts, and whom an alert is mailed to.
 
 use super::backend::{Backend, Reach, Tells};
+use super::broken::owners;
 use super::database::{Database, Row, values};
 use super::decide::audit;
-use super::people::{MailAddress, Person, PersonId, Role};
+use super::people::Person;
 use super::reading::vendor_wide;
 use super::store::ControlStoreOn;
 use super::{ControlError, ControlResult};
@@ -14,7 +15,7 @@ use domain::ids::{CodeId, Timestamp, VendorId};
 /// Most labels of one answer: as many as there are alerts.
 const MAX_LABELS: usize = crate::fold_store::MOST_ALERTS;
 /// Most people who are mailed one alert.
-const MAX_RECIPIENTS: usize = 50;
+pub(super) const MAX_RECIPIENTS: usize = 50;
 
 /// What an alert was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,16 +149,6 @@ fn read_audience(database: &dyn Database, vendor: VendorId, code: CodeId) -> Con
         Some(row) => (row.get::<String>(0)?, row.get::<Option<String>>(1)?.unwrap_or_default()),
         None => (String::new(), String::new()),
     };
-    let rows = database.query(
-        "select people.id, people.email, people.created_at from members join people on people.id = members.person
-         where members.vendor = ?1 and members.role = ?2 order by people.id limit ?3",
-        values![vendor.0, Role::Owner.name(), MAX_RECIPIENTS as i64],
-    )?;
-    let person = |row: Row| -> ControlResult<Person> {
-        let email: String = row.get(1)?;
-        let email = MailAddress::parse(&email).map_err(|why| ControlError::Failed(anyhow::anyhow!("{why}")))?;
-        Ok(Person { id: PersonId(row.get(0)?), email, created_at: Timestamp(row.get(2)?) })
-    };
     Ok(Some(AlertAudience {
         slug: row.get(0)?,
         vendor: row.get(1)?,
@@ -165,7 +156,7 @@ fn read_audience(database: &dyn Database, vendor: VendorId, code: CodeId) -> Con
         is_demo: row.get(3)?,
         code,
         affiliate,
-        people: rows.into_iter().map(person).collect::<ControlResult<_>>()?,
+        people: owners(database, vendor)?,
     }))
 }
 

@@ -6,6 +6,8 @@ use super::*;
 use std::sync::{Arc, Mutex};
 
 const MINUTE: i64 = 60_000;
+/// Sorts of mail that the worker of these tests knows.
+const KINDS: [&str; 2] = ["test", SIGN_IN_KIND];
 
 fn later(milliseconds: i64) -> Timestamp {
     Timestamp(NOW.0 + milliseconds)
@@ -115,7 +117,7 @@ async fn an_address_gets_five_mails_in_a_quarter_of_an_hour() {
         }
         assert!(ask(&*store, "ben@example.com", NOW).await.0.is_mailed);
         assert!(ask(&*store, "maya@example.com", later(15 * MINUTE)).await.0.is_mailed);
-        assert_eq!(store.claim_mails(100, later(15 * MINUTE)).await.unwrap().len(), 7);
+        assert_eq!(store.claim_mails(&KINDS, 100, later(15 * MINUTE)).await.unwrap().len(), 7);
     })
     .await;
 }
@@ -263,19 +265,19 @@ async fn a_cause_is_mailed_once() {
         let acme = vendor(&*store, "acme").await;
         assert!(store.enqueue_mail(mail("spike:1", Some(acme)), NOW).await.unwrap());
         assert!(!store.enqueue_mail(mail("spike:1", Some(acme)), NOW).await.unwrap());
-        let claimed = store.claim_mails(10, NOW).await.unwrap();
+        let claimed = store.claim_mails(&KINDS, 10, NOW).await.unwrap();
         assert_eq!(claimed.len(), 1);
         let one = &claimed[0];
         assert_eq!(
             (one.tries, one.content.expose(), one.recipient.as_str()),
             (1, "what spike:1 says", "maya@example.com")
         );
-        assert!(store.claim_mails(10, NOW).await.unwrap().is_empty(), "claimed mail is nobody else's");
+        assert!(store.claim_mails(&KINDS, 10, NOW).await.unwrap().is_empty(), "claimed mail is nobody else's");
         assert!(store.begin_sending(one.id, one.tries, NOW).await.unwrap());
         assert!(!store.begin_sending(one.id, one.tries, NOW).await.unwrap(), "once");
         store.end_sending(one.id, one.tries, MailEnd::Sent, NOW).await.unwrap();
         assert!(!store.enqueue_mail(mail("spike:1", Some(acme)), NOW).await.unwrap());
-        assert!(store.claim_mails(10, later(60 * MINUTE)).await.unwrap().is_empty());
+        assert!(store.claim_mails(&KINDS, 10, later(60 * MINUTE)).await.unwrap().is_empty());
         let sent = store.mails(MailState::Sent, None, 10).await.unwrap();
         assert_eq!((sent.len(), sent[0].tries, sent[0].kind.as_str()), (1, 1, "test"));
         store.forget_vendor(acme, "test", NOW).await.unwrap();
@@ -289,10 +291,10 @@ async fn a_claim_that_is_let_lie_is_taken_again_and_a_hand_over_is_not() {
     on_every_backend(async |store| {
         store.enqueue_mail(mail("a", None), NOW).await.unwrap();
         store.enqueue_mail(mail("b", None), NOW).await.unwrap();
-        let first = store.claim_mails(10, NOW).await.unwrap();
+        let first = store.claim_mails(&KINDS, 10, NOW).await.unwrap();
         assert!(store.begin_sending(first[0].id, 1, NOW).await.unwrap());
         let after = later(CLAIM_MS);
-        let again = store.claim_mails(10, after).await.unwrap();
+        let again = store.claim_mails(&KINDS, 10, after).await.unwrap();
         assert_eq!(again.iter().map(|one| (one.id, one.tries)).collect::<Vec<_>>(), [(first[1].id, 2)]);
         // Whoever had it before is too late.
         assert!(!store.begin_sending(first[1].id, 1, after).await.unwrap());
@@ -302,8 +304,11 @@ async fn a_claim_that_is_let_lie_is_taken_again_and_a_hand_over_is_not() {
         let unsure = store.mails(MailState::Unsure, None, 10).await.unwrap();
         assert_eq!(unsure.iter().map(|one| one.id).collect::<Vec<_>>(), [first[0].id]);
         assert!(unsure[0].error.contains("before it heard"), "{}", unsure[0].error);
-        store.retry_mail(first[0].id, "test", after).await.unwrap();
-        assert_eq!(store.claim_mails(10, after).await.unwrap().len(), 1);
+        let words = store.retry_mail(first[0].id, false, "test", after).await.unwrap_err().to_string();
+        assert!(words.contains("may arrive twice"), "{words}");
+        assert_eq!(store.retry_failed_mails("test", "test", after).await.unwrap(), 0, "only what failed");
+        store.retry_mail(first[0].id, true, "test", after).await.unwrap();
+        assert_eq!(store.claim_mails(&KINDS, 10, after).await.unwrap().len(), 1);
     })
     .await;
 }
@@ -314,21 +319,48 @@ async fn a_mail_that_was_not_taken_waits_or_is_listed() {
         for cause in ["a", "b"] {
             store.enqueue_mail(mail(cause, None), NOW).await.unwrap();
         }
-        let claimed = store.claim_mails(10, NOW).await.unwrap();
+        let claimed = store.claim_mails(&KINDS, 10, NOW).await.unwrap();
         let end = MailEnd::Later { at: later(MINUTE), error: "try later\r\n".into() };
         store.end_sending(claimed[0].id, 1, end, NOW).await.unwrap();
         let end = MailEnd::Failed { error: "no such mailbox".into() };
         store.end_sending(claimed[1].id, 1, end, NOW).await.unwrap();
-        assert!(store.claim_mails(10, later(MINUTE - 1)).await.unwrap().is_empty());
+        assert!(store.claim_mails(&KINDS, 10, later(MINUTE - 1)).await.unwrap().is_empty());
         let waiting = store.mails(MailState::Waiting, None, 10).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].error.as_str()), (1, "try later"));
-        assert_eq!(store.claim_mails(10, later(MINUTE)).await.unwrap()[0].tries, 2);
+        assert_eq!(store.claim_mails(&KINDS, 10, later(MINUTE)).await.unwrap()[0].tries, 2);
         let failed = store.mails(MailState::Failed, None, 10).await.unwrap();
         assert_eq!((failed.len(), failed[0].error.as_str()), (1, "no such mailbox"));
         assert!(store.mails(MailState::Failed, Some(failed[0].id), 10).await.unwrap().is_empty());
-        assert!(store.retry_mail(claimed[0].id, "test", NOW).await.is_err(), "it is under way");
-        store.retry_mail(failed[0].id, "test", NOW).await.unwrap();
-        assert_eq!(store.claim_mails(10, NOW).await.unwrap()[0].content.expose(), "what b says");
+        assert!(store.retry_mail(claimed[0].id, true, "test", NOW).await.is_err(), "it is under way");
+        assert_eq!(store.retry_failed_mails("other", "test", NOW).await.unwrap(), 0);
+        assert_eq!(store.retry_failed_mails("test", "test", NOW).await.unwrap(), 1);
+        let again = store.claim_mails(&KINDS, 10, NOW).await.unwrap();
+        let end = MailEnd::Failed { error: "no such mailbox".into() };
+        store.end_sending(again[0].id, again[0].tries, end, later(1)).await.unwrap();
+        let listed = store.list_mails(MailFilter::default(), 10).await.unwrap();
+        assert_eq!(listed.iter().map(|one| (one.state, one.finished_at)).collect::<Vec<_>>().len(), 2);
+        assert_eq!((listed[0].id, listed[0].finished_at), (failed[0].id, Some(later(1))));
+        let nothing = MailFilter { kind: Some("other".into()), ..MailFilter::default() };
+        assert!(store.list_mails(nothing, 10).await.unwrap().is_empty());
+        store.retry_mail(failed[0].id, false, "test", NOW).await.unwrap();
+        assert_eq!(store.claim_mails(&KINDS, 10, NOW).await.unwrap()[0].content.expose(), "what b says");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sort_that_a_worker_does_not_know_waits_for_one_that_does() {
+    on_every_backend(async |store| {
+        store.enqueue_mail(NewMail { kind: "of_the_future", ..mail("a", None) }, NOW).await.unwrap();
+        store.enqueue_mail(mail("b", None), NOW).await.unwrap();
+        let known = store.claim_mails(&KINDS, 10, NOW).await.unwrap();
+        assert_eq!(known.iter().map(|one| one.cause.0.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(
+            store.claim_mails(&KINDS, 10, later(10 * CLAIM_MS)).await.unwrap().iter().all(|one| one.cause.0 == "b")
+        );
+        let newer = store.claim_mails(&["of_the_future"], 10, later(10 * CLAIM_MS)).await.unwrap();
+        assert_eq!(newer.iter().map(|one| one.cause.0.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert!(store.claim_mails(&[""; 101], 10, NOW).await.is_err());
     })
     .await;
 }
@@ -343,7 +375,7 @@ async fn mail_that_waits_is_closed_again_by_a_newer_key() {
         assert_eq!(store.rotate_master_key(newer, "test", NOW).await.unwrap(), 1);
         drop(store);
         let store = place.open(MasterKeys::from_bytes(&[[9; 32]])).await.unwrap();
-        assert_eq!(store.claim_mails(1, NOW).await.unwrap()[0].content.expose(), "what a says");
+        assert_eq!(store.claim_mails(&KINDS, 1, NOW).await.unwrap()[0].content.expose(), "what a says");
     }
 }
 
@@ -395,7 +427,7 @@ async fn the_row_of_an_old_sign_in_goes_and_that_of_another_cause_stays() {
         let month = 30 * 24 * 60 * MINUTE;
         store.enqueue_mail(NewMail { kind: SIGN_IN_KIND, ..mail("old", None) }, NOW).await.unwrap();
         store.enqueue_mail(mail("spike:1", None), NOW).await.unwrap();
-        for one in store.claim_mails(10, NOW).await.unwrap() {
+        for one in store.claim_mails(&KINDS, 10, NOW).await.unwrap() {
             assert!(store.begin_sending(one.id, one.tries, NOW).await.unwrap());
             store.end_sending(one.id, one.tries, MailEnd::Sent, NOW).await.unwrap();
         }

@@ -438,7 +438,7 @@ pub(super) fn lookup_credentials(
         .transpose()
 }
 
-fn provider_named(name: &str) -> ControlResult<Provider> {
+pub(super) fn provider_named(name: &str) -> ControlResult<Provider> {
     Provider::from_name(name).ok_or_else(|| {
         ControlError::Failed(anyhow::anyhow!(
             "the control store names a provider `{name}` that this binary does not know"

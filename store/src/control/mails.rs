@@ -4,7 +4,7 @@
 //! A mail is `claimed` until it is handed over and `sending` while that happens. A claim whose worker died is taken
 //! again; a hand-over that was cut off is not, because nobody knows whether it arrived: it is listed as `unsure`.
 
-use super::database::{Database, Row, values};
+use super::database::{Database, Row, Value, placeholders, values};
 use super::decide::audit;
 use super::sealer::Sealer;
 use super::{ControlError, ControlResult};
@@ -26,6 +26,12 @@ const MAX_CLAIMED: usize = 100;
 const MAX_MAIL_BYTES: usize = 1_000_000;
 const MAX_ERROR_CHARACTERS: usize = 500;
 const MAX_LISTED: usize = 500;
+/// Most kinds that a worker may say it knows.
+const MAX_KINDS: usize = 100;
+/// How a mail that may have arrived is sent again all the same.
+const ALLOW_TWICE: &str = "say that it may arrive twice (--may-arrive-twice) to send it again";
+/// Most mails of one retry of a whole kind.
+const MAX_RETRIED: u64 = 10_000;
 
 /// What names a mail for ever: its cause, for example `spike:91f0`. Unique over all mails.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,8 +153,23 @@ pub struct MailInfo {
     pub tries: u32,
     /// When it was written.
     pub created_at: Timestamp,
+    /// Waiting: not before. Under way: whose claim ends then.
+    pub due_at: Timestamp,
+    /// When it was sent or given up.
+    pub finished_at: Option<Timestamp>,
     /// The last error, or empty.
     pub error: String,
+}
+
+/// Which mails a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct MailFilter {
+    /// Only in this state.
+    pub state: Option<MailState>,
+    /// Only of this sort.
+    pub kind: Option<String>,
+    /// Only below this row.
+    pub before: Option<u64>,
 }
 
 /// The queue of outgoing mail.
@@ -156,17 +177,23 @@ pub struct MailInfo {
 pub trait MailQueue: Send + Sync {
     /// Puts a mail in, unless its cause has one already. Returns whether it did.
     async fn enqueue_mail(&self, mail: NewMail, now: Timestamp) -> ControlResult<bool>;
-    /// Takes up to `limit` mails that are due, for [`CLAIM_MS`]. A hand-over that nobody ended in that time becomes
-    /// `unsure`.
-    async fn claim_mails(&self, limit: usize, now: Timestamp) -> ControlResult<Vec<ClaimedMail>>;
+    /// Takes up to `limit` mails of these sorts that are due, for [`CLAIM_MS`]: a sort that only a newer release knows
+    /// waits for it. A hand-over that nobody ended in that time becomes `unsure`.
+    async fn claim_mails(&self, kinds: &[&str], limit: usize, now: Timestamp) -> ControlResult<Vec<ClaimedMail>>;
     /// The mail is handed over from now on. False when somebody else has it, or it was ended: then it must not be sent.
     async fn begin_sending(&self, mail: u64, tries: u32, now: Timestamp) -> ControlResult<bool>;
     /// What came of it. Does nothing when somebody else has it by now.
     async fn end_sending(&self, mail: u64, tries: u32, end: MailEnd, now: Timestamp) -> ControlResult<()>;
     /// Mails in a state, the newest first, below the row `before`.
-    async fn mails(&self, state: MailState, before: Option<u64>, limit: usize) -> ControlResult<Vec<MailInfo>>;
-    /// Sends one that failed, or is unsure, again. `actor` is who wants it.
-    async fn retry_mail(&self, mail: u64, actor: &str, now: Timestamp) -> ControlResult<()>;
+    async fn mails(&self, state: MailState, before: Option<u64>, limit: usize) -> ControlResult<Vec<MailInfo>> {
+        self.list_mails(MailFilter { state: Some(state), kind: None, before }, limit).await
+    }
+    /// Mails that the filter lets through, the newest first, at most 500.
+    async fn list_mails(&self, filter: MailFilter, limit: usize) -> ControlResult<Vec<MailInfo>>;
+    /// Sends one that failed again; one that is unsure only if it may arrive twice. `actor` is who wants it.
+    async fn retry_mail(&self, mail: u64, may_arrive_twice: bool, actor: &str, now: Timestamp) -> ControlResult<()>;
+    /// Sends everything of a sort that failed again, at most 10,000. Returns how many.
+    async fn retry_failed_mails(&self, kind: &str, actor: &str, now: Timestamp) -> ControlResult<u64>;
 }
 
 fn row_of(cause: &MailId) -> String {
@@ -198,21 +225,31 @@ pub(super) fn enqueue(database: &dyn Database, sealer: &Sealer, mail: &NewMail, 
 pub(super) fn claim(
     database: &dyn Database,
     sealer: &Sealer,
+    kinds: &[String],
     limit: usize,
     now: Timestamp,
 ) -> ControlResult<Vec<ClaimedMail>> {
+    if kinds.len() > MAX_KINDS {
+        return Err(ControlError::invalid("kinds", format!("more than {MAX_KINDS} sorts of mail")));
+    }
     database.execute(
         "update mails set state = 'unsure', finished_at = ?1,
            error = 'the process that handed it over ended before it heard whether it was taken'
          where state = 'sending' and due_at <= ?1",
         values![now.0],
     )?;
+    let count = kinds.len();
     let sql = format!(
         "select id, cause, recipient, tries, key_id, sealed from mails
-         where state in ('waiting', 'claimed') and due_at <= ?1 order by due_at, id limit ?2{}",
+         where kind in ({}) and state in ('waiting', 'claimed') and due_at <= ?{} order by due_at, id limit ?{}{}",
+        placeholders(count),
+        count + 1,
+        count + 2,
         database.row_lock()
     );
-    let rows = database.query(&sql, values![now.0, limit.min(MAX_CLAIMED) as u64])?;
+    let mut asked: Vec<Value<'_>> = kinds.iter().map(Value::from).collect();
+    asked.extend([Value::from(now.0), Value::from(limit.min(MAX_CLAIMED) as u64)]);
+    let rows = database.query(&sql, &asked)?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
         let (id, cause, tries) = (row.get::<u64>(0)?, MailId(row.get(1)?), row.get::<u32>(3)? + 1);
@@ -264,43 +301,72 @@ fn shortened(error: &str) -> String {
     error.chars().filter(|sign| !sign.is_control()).take(MAX_ERROR_CHARACTERS).collect()
 }
 
-pub(super) fn list(
-    database: &dyn Database,
-    state: MailState,
-    before: Option<u64>,
-    limit: usize,
-) -> ControlResult<Vec<MailInfo>> {
+pub(super) fn list(database: &dyn Database, filter: &MailFilter, limit: usize) -> ControlResult<Vec<MailInfo>> {
     let rows = database.query(
-        "select id, cause, kind, recipient, tries, created_at, error from mails
-         where state = ?1 and (id < ?2 or ?2 is null) order by id desc limit ?3",
-        values![state.name(), before, limit.min(MAX_LISTED) as u64],
+        "select id, cause, kind, recipient, state, tries, created_at, due_at, finished_at, error from mails
+         where (state = ?1 or ?1 is null) and (kind = ?2 or ?2 is null) and (id < ?3 or ?3 is null)
+         order by id desc limit ?4",
+        values![filter.state.map(MailState::name), filter.kind.as_ref(), filter.before, limit.min(MAX_LISTED) as u64],
     )?;
-    let info = |row: Row| {
-        Ok(MailInfo {
-            id: row.get(0)?,
-            cause: MailId(row.get(1)?),
-            kind: row.get(2)?,
-            recipient: row.get(3)?,
-            state,
-            tries: row.get(4)?,
-            created_at: Timestamp(row.get(5)?),
-            error: row.get(6)?,
-        })
-    };
     rows.into_iter().map(info).collect()
 }
 
-pub(super) fn retry(database: &dyn Database, mail: u64, actor: &str, now: Timestamp) -> ControlResult<()> {
-    let again = database.query_optional(
+fn info(row: Row) -> ControlResult<MailInfo> {
+    let state: String = row.get(4)?;
+    let state = MailState::named(&state)
+        .ok_or_else(|| ControlError::Failed(anyhow::anyhow!("`{state}` is no state of a mail")))?;
+    Ok(MailInfo {
+        id: row.get(0)?,
+        cause: MailId(row.get(1)?),
+        kind: row.get(2)?,
+        recipient: row.get(3)?,
+        state,
+        tries: row.get(5)?,
+        created_at: Timestamp(row.get(6)?),
+        due_at: Timestamp(row.get(7)?),
+        finished_at: row.get::<Option<i64>>(8)?.map(Timestamp),
+        error: row.get(9)?,
+    })
+}
+
+pub(super) fn retry(
+    database: &dyn Database,
+    mail: u64,
+    may_arrive_twice: bool,
+    actor: &str,
+    now: Timestamp,
+) -> ControlResult<()> {
+    let found = database.query_optional("select state, vendor from mails where id = ?1", values![mail])?;
+    let Some(row) = found else { return Err(ControlError::NotFound(format!("mail {mail}"))) };
+    let state: String = row.get(0)?;
+    if state == MailState::Unsure.name() && !may_arrive_twice {
+        return Err(ControlError::invalid("mail", format!("mail {mail} may have arrived already; {ALLOW_TWICE}")));
+    }
+    let again = database.execute(
         "update mails set state = 'waiting', due_at = ?2, finished_at = null
-         where id = ?1 and state in ('failed', 'unsure') returning vendor",
-        values![mail, now.0],
+         where id = ?1 and state = ?3 and state in ('failed', 'unsure')",
+        values![mail, now.0, &state],
     )?;
-    let Some(row) = again else {
-        return Err(ControlError::NotFound(format!("mail {mail} that failed or is unsure")));
-    };
-    let vendor = VendorId(row.get::<Option<u64>>(0)?.unwrap_or_default());
-    audit(database, vendor, actor, "retry_mail", &serde_json::json!({ "mail": mail }).to_string(), now)
+    if again == 0 {
+        let message = format!("mail {mail} is {state}: only what failed, or may have arrived, is sent again");
+        return Err(ControlError::invalid("mail", message));
+    }
+    let vendor = VendorId(row.get::<Option<u64>>(1)?.unwrap_or_default());
+    let detail = serde_json::json!({ "mail": mail, "was": state }).to_string();
+    audit(database, vendor, actor, "retry_mail", &detail, now)
+}
+
+pub(super) fn retry_failed(database: &dyn Database, kind: &str, actor: &str, now: Timestamp) -> ControlResult<u64> {
+    let again = database.execute(
+        "update mails set state = 'waiting', due_at = ?2, finished_at = null where id in
+           (select id from mails where kind = ?1 and state = 'failed' order by id limit ?3)",
+        values![kind, now.0, MAX_RETRIED],
+    )?;
+    if again > 0 {
+        let detail = serde_json::json!({ "kind": kind, "mails": again }).to_string();
+        audit(database, VendorId(0), actor, "retry_mails", &detail, now)?;
+    }
+    Ok(again)
 }
 
 /// Closes what waits with the newest key. Returns how many rows were written.

@@ -11,12 +11,14 @@ mod access;
 mod adopt;
 mod alerts;
 mod backend;
+mod broken;
 mod connections;
 mod database;
 mod decide;
 mod failures;
 mod identities;
 pub mod input;
+mod mail_choices;
 mod mails;
 mod model;
 mod moving;
@@ -34,6 +36,7 @@ mod sealer;
 mod sign_in;
 mod sqlite_store;
 mod store;
+mod summaries;
 mod upkeep;
 mod vendors;
 
@@ -42,9 +45,13 @@ mod conformance;
 #[cfg(test)]
 mod conformance_alerts;
 #[cfg(test)]
+mod conformance_broken;
+#[cfg(test)]
 mod conformance_decisions;
 #[cfg(test)]
 mod conformance_identities;
+#[cfg(test)]
+mod conformance_mail_choices;
 #[cfg(test)]
 mod conformance_people;
 #[cfg(test)]
@@ -59,6 +66,8 @@ mod postgres_tests;
 mod test_places;
 
 pub use alerts::*;
+pub use broken::*;
+pub use mail_choices::*;
 pub use mails::*;
 pub use model::*;
 pub use moving::move_to_postgres;
@@ -69,6 +78,7 @@ pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
+pub use summaries::*;
 
 use crate::scope::TenantScope;
 use crate::secrets::{MasterKeys, SecretError, SecretText};
@@ -127,7 +137,9 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + Portal + PortalDesk + Alerts {
+pub trait ControlStore:
+    People + MailQueue + MailChoices + Summaries + Portal + PortalDesk + Alerts + Breakages
+{
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

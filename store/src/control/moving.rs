@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 32] = [
+pub(super) const TABLES: [&str; 37] = [
     "vendors",
     "connections",
     "endpoints",
@@ -46,6 +46,11 @@ pub(super) const TABLES: [&str; 32] = [
     "alert_labels",
     "payout_addresses",
     "portal_acts",
+    "mail_choices",
+    "unsubscribe_links",
+    "portal_openings",
+    "mailed_summaries",
+    "broken_endpoints",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

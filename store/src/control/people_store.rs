@@ -103,9 +103,10 @@ impl<B: Backend> MailQueue for ControlStoreOn<B> {
         self.backend.write(Reach::Wiring, Tells::NOTHING, enqueue).await
     }
 
-    async fn claim_mails(&self, limit: usize, now: Timestamp) -> ControlResult<Vec<ClaimedMail>> {
+    async fn claim_mails(&self, kinds: &[&str], limit: usize, now: Timestamp) -> ControlResult<Vec<ClaimedMail>> {
         let sealer = self.sealer();
-        let claim = move |database: &dyn Database| mails::claim(database, &sealer, limit, now);
+        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        let claim = move |database: &dyn Database| mails::claim(database, &sealer, &kinds, limit, now);
         self.backend.write(Reach::Wiring, Tells::NOTHING, claim).await
     }
 
@@ -119,13 +120,19 @@ impl<B: Backend> MailQueue for ControlStoreOn<B> {
         self.backend.write(Reach::Wiring, Tells::NOTHING, end).await
     }
 
-    async fn mails(&self, state: MailState, before: Option<u64>, limit: usize) -> ControlResult<Vec<MailInfo>> {
-        self.backend.read(Reach::Wiring, move |database| mails::list(database, state, before, limit)).await
+    async fn list_mails(&self, filter: MailFilter, limit: usize) -> ControlResult<Vec<MailInfo>> {
+        self.backend.read(Reach::Wiring, move |database| mails::list(database, &filter, limit)).await
     }
 
-    async fn retry_mail(&self, mail: u64, actor: &str, now: Timestamp) -> ControlResult<()> {
+    async fn retry_mail(&self, mail: u64, may_arrive_twice: bool, actor: &str, now: Timestamp) -> ControlResult<()> {
         let actor = actor.to_owned();
-        let retry = move |database: &dyn Database| mails::retry(database, mail, &actor, now);
+        let retry = move |database: &dyn Database| mails::retry(database, mail, may_arrive_twice, &actor, now);
+        self.backend.write(Reach::Wiring, Tells::NOTHING, retry).await
+    }
+
+    async fn retry_failed_mails(&self, kind: &str, actor: &str, now: Timestamp) -> ControlResult<u64> {
+        let (kind, actor) = (kind.to_owned(), actor.to_owned());
+        let retry = move |database: &dyn Database| mails::retry_failed(database, &kind, &actor, now);
         self.backend.write(Reach::Wiring, Tells::NOTHING, retry).await
     }
 }

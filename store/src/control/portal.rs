@@ -7,6 +7,7 @@
 use super::access::{SESSION_LIFE_MS, hash, random_text};
 use super::database::{Database, Row, values};
 use super::decide::audit;
+use super::mail_choices;
 use super::mails::{self, MailId, NewMail};
 use super::resolve::read_json;
 use super::rotation::{SESSION_OF_COOKIE, Shown};
@@ -378,11 +379,13 @@ pub(super) fn open(
             order by last_used_at desc, hash limit ?3)",
         values![vendor.0, affiliate.0, MAX_SESSIONS_OF_AFFILIATE - 1],
     )?;
+    let email: String = row.get(2)?;
+    mail_choices::note_opening(database, (vendor, affiliate), &email, now)?;
     let (cookie, csrf) = (random_text(sealer)?, random_text(sealer)?);
     database.execute(
         "insert into portal_sessions (hash, vendor, affiliate, email, csrf, created_at, last_used_at, expires_at)
          values (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)",
-        values![hash(&cookie), vendor.0, affiliate.0, row.get::<String>(2)?, &csrf, now.0, now.0 + SESSION_LIFE_MS],
+        values![hash(&cookie), vendor.0, affiliate.0, &email, &csrf, now.0, now.0 + SESSION_LIFE_MS],
     )?;
     audit(database, vendor, &format!("affiliate {affiliate}"), "open_portal", "{}", now)?;
     session(database, &cookie, now)

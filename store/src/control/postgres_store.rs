@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 7] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -55,6 +55,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 7] = [
         version: 7,
         name: "0007_portal_desk",
         sql: include_str!("../../../schemas/migrations/postgres/control/0007_portal_desk.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 8,
+        name: "0008_mail",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0008_mail.sql"),
         oldest_reader: 1,
     },
 ];

@@ -3,6 +3,7 @@
 use super::backend::{Backend, Reach};
 use super::conformance::*;
 use super::conformance_decisions::decide;
+use super::conformance_mail_choices::switched_off_by_link;
 use super::conformance_people::{mail, session_of};
 use super::conformance_portal::portal_session_of;
 use super::test_places::{PostgresPlace, may_block};
@@ -271,12 +272,14 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
         let guest = portal_session_of(&*store, slug, "a").await;
         store.set_payout_address(&guest, "somewhere", NOW).await.unwrap();
+        switched_off_by_link(&*store, vendor, &guest, "a@example.com").await;
+        store.note_broken(vendor, "endpoint", NOW, Vec::new(), NOW).await.unwrap();
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 24, "{tables:?}");
+    assert_eq!(tables.len(), 29, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 7] = [
+pub const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -49,6 +49,7 @@ pub const MIGRATIONS: [Migration; 7] = [
         name: "0007_portal_desk",
         sql: include_str!("../../../schemas/migrations/control/0007_portal_desk.sql"),
     },
+    Migration { version: 8, name: "0008_mail", sql: include_str!("../../../schemas/migrations/control/0008_mail.sql") },
 ];
 
 const READERS: usize = 4;

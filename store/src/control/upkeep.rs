@@ -50,12 +50,17 @@ fn closed_by_others(database: &dyn Database, sql: &str, newest: &str) -> Control
 }
 
 /// Every table with a vendor's rows, what refers before what is referred to.
-const VENDOR_TABLES: [&str; 22] = [
+const VENDOR_TABLES: [&str; 27] = [
     "portal_acts",
     "payout_addresses",
     "portal_sessions",
     "portal_links",
     "alert_labels",
+    "mail_choices",
+    "unsubscribe_links",
+    "portal_openings",
+    "mailed_summaries",
+    "broken_endpoints",
     "mails",
     "members",
     "failed_deliveries",

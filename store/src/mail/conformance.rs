@@ -44,6 +44,7 @@ pub(super) fn letter(recipient: &MailAddress) -> Vec<u8> {
         subject: "Grüße".into(),
         text: "a line\n.\n.. and a dot at its beginning\n".into(),
         html: "<p>a line</p>".into(),
+        picture: None,
         unsubscribe: None,
     };
     compose(&sender(), recipient, &letter, "m1", Timestamp(1_790_000_000_000)).unwrap()

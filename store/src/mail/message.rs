@@ -2,8 +2,8 @@
 
 use crate::control::MailAddress;
 use domain::ids::Timestamp;
-use lettre::message::header::{self, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{self, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +16,19 @@ pub struct Letter {
     pub text: String,
     /// A whole document.
     pub html: String,
+    /// Shown inside the HTML.
+    pub picture: Option<Picture>,
     /// Where one click unsubscribes (RFC 8058); none where the mail is essential.
     pub unsubscribe: Option<String>,
+}
+
+/// A picture that comes with a letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// How the HTML names it: `cid:` and this.
+    pub id: String,
+    /// A PNG file.
+    pub png: Vec<u8>,
 }
 
 /// Who writes.
@@ -73,9 +84,21 @@ pub fn compose(
             .raw_header(raw("List-Unsubscribe", &format!("<{}>", one_line(url))))
             .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
     }
-    let both = MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone());
+    let both = both_forms(letter)?;
     let message = message.header(header::MIME_VERSION_1_0).multipart(both).map_err(|error| failed(&error))?;
     Ok(message.formatted())
+}
+
+/// Text, and HTML with its picture.
+fn both_forms(letter: &Letter) -> Result<MultiPart, MessageError> {
+    let (text, html) = (letter.text.clone(), letter.html.clone());
+    let Some(picture) = &letter.picture else {
+        return Ok(MultiPart::alternative_plain_html(text, html));
+    };
+    let png = ContentType::parse("image/png").map_err(|error| MessageError(error.to_string()))?;
+    let shown = Attachment::new_inline(picture.id.clone()).body(picture.png.clone(), png);
+    let with_picture = MultiPart::related().singlepart(SinglePart::html(html)).singlepart(shown);
+    Ok(MultiPart::alternative().singlepart(SinglePart::plain(text)).multipart(with_picture))
 }
 
 fn raw(name: &'static str, value: &str) -> HeaderValue {
@@ -96,6 +119,7 @@ mod tests {
             subject: "Anna\u{2019}s code\r\nBcc: everybody@example.com".into(),
             text: "Grüße, 5 €".into(),
             html: "<p>Grüße, 5 €</p>".into(),
+            picture: None,
             unsubscribe: Some("https://example.com/u/1".into()),
         }
     }
@@ -125,6 +149,16 @@ mod tests {
         assert!(message.find("text/plain").unwrap() < message.find("text/html").unwrap());
         // The same mail is the same message id; only the boundary differs.
         assert!(composed(&letter()).contains("<m7@track.example>"));
+    }
+
+    #[test]
+    fn a_picture_comes_inside_the_html() {
+        let picture = Some(Picture { id: "month".into(), png: vec![0x89, b'P', b'N', b'G', 0, 255] });
+        let message = composed(&Letter { picture, ..letter() });
+        let places = ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"]
+            .map(|part| message.find(part).unwrap_or_else(|| panic!("{part} is not in\n{message}")));
+        assert!(places.is_sorted(), "{message}");
+        assert!(message.contains("Content-ID: <month>") && message.contains("iVBORwD/") && message.is_ascii());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod conformance;
 mod smtp_faults;
 
 pub use folder::{CaughtMail, FolderMail};
-pub use message::{Letter, MessageError, Sender, compose};
+pub use message::{Letter, MessageError, Picture, Sender, compose};
 pub use smtp::{SmtpMail, SmtpSettings, SmtpTls};
 
 use crate::control::MailAddress;

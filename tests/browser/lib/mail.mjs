@@ -41,10 +41,15 @@ export class MailServer {
 
   /** Waits until so many mails are there for an address, and answers the newest one's text. */
   async newest(address, count = 1) {
+    return textOf(await this.newestMessage(address, count))
+  }
+
+  /** The same, with all its headers and parts. */
+  async newestMessage(address, count = 1) {
     const folder = join(PLACE, 'inbox', address)
     const files = () => (existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.eml')).sort() : [])
     const found = await until(files, (names) => names.length >= count, `mail ${count} for ${address}`)
-    return textOf(readFileSync(join(folder, found.at(-1)), 'utf8'))
+    return readFileSync(join(folder, found.at(-1)), 'utf8')
   }
 
   /** Ends it, if this test started it. */

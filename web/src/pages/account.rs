@@ -1,6 +1,7 @@
 //! `/account`: whose session this is, and where else they are signed in. `/demo/mail`: mail that was caught.
 
 use super::Filled;
+use super::mail_settings::MailPart;
 use crate::App;
 use crate::accounts::{CaughtRow, SessionRow};
 use crate::error::PageError;
@@ -35,6 +36,7 @@ struct AccountPage {
     csrf: String,
     email: Option<String>,
     sessions: Vec<SessionLine>,
+    mail: MailPart,
 }
 
 struct SessionLine {
@@ -85,7 +87,9 @@ fn utc(at: Timestamp) -> String {
 
 async fn show(State(app): State<App>, visitor: Visitor) -> Result<Response, PageError> {
     let account = app.backend.account(&visitor.cookie).await?;
+    let settings = app.backend.mail_settings(&visitor.cookie).await?;
     let page = AccountPage {
+        mail: MailPart::of_account(settings, &visitor.session.csrf.0),
         csrf: visitor.session.csrf.0,
         email: account.email,
         sessions: account.sessions.into_iter().map(SessionLine::of).collect(),

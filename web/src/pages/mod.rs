@@ -9,6 +9,7 @@ mod connect_form;
 mod connections;
 mod dashboard;
 mod figures;
+mod mail_settings;
 mod open;
 mod openid;
 mod outcomes;
@@ -53,6 +54,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(sign_in::router())
         .merge(openid::router())
         .merge(account::router())
+        .merge(mail_settings::router())
         .merge(portal::router())
 }
 

@@ -6,6 +6,7 @@ mod alerts;
 mod book;
 mod connections;
 mod explain;
+mod mail_settings;
 mod people;
 mod portal;
 mod portal_desk;

@@ -2,6 +2,7 @@
 
 mod account;
 mod claim;
+mod mail;
 mod show;
 mod sign_in;
 
@@ -23,6 +24,7 @@ pub(super) fn router() -> Router<App> {
         .merge(show::router())
         .merge(account::router())
         .merge(claim::router())
+        .merge(mail::router())
         .merge(sign_in::router())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }

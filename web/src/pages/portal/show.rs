@@ -1,6 +1,6 @@
 //! The portal's one page, and its live stream.
 
-use super::{Guest, PATH};
+use super::{Guest, PATH, mail};
 use crate::App;
 use crate::assets;
 use crate::error::PageError;
@@ -9,6 +9,7 @@ use crate::links::Link;
 use crate::live;
 use crate::money::Money;
 use crate::pages::Asked;
+use crate::pages::mail_settings::MailPart;
 use crate::pages::rows::LineRow;
 use crate::pages::shown::Shown;
 use crate::portal::PortalView;
@@ -71,6 +72,7 @@ async fn show(
     }
     let picker = RangePicker::new(&["portal"], None, &view);
     let page = PortalPage {
+        mail: mail::part(&app, &guest).await?,
         view: &guest.view,
         csrf: &guest.view.csrf.0,
         as_of,
@@ -104,6 +106,7 @@ struct PortalPage<'a> {
     as_of: String,
     picker: RangePicker,
     content: String,
+    mail: MailPart,
     script: &'static str,
     chart_script: &'static str,
 }

@@ -31,6 +31,8 @@ mod sealer;
 mod sign_in;
 mod sqlite_store;
 mod store;
+mod stripe;
+mod stripe_rows;
 mod upkeep;
 mod vendors;
 
@@ -44,6 +46,8 @@ mod conformance_decisions;
 mod conformance_people;
 #[cfg(test)]
 mod conformance_portal;
+#[cfg(test)]
+mod conformance_stripe;
 #[cfg(test)]
 mod moving_tests;
 #[cfg(test)]
@@ -61,6 +65,7 @@ pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
+pub use stripe::*;
 
 use crate::scope::TenantScope;
 use crate::secrets::{MasterKeys, SecretError, SecretText};
@@ -119,7 +124,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// The control store. `actor` is who did it, in words for the audit log, for example
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
-pub trait ControlStore: People + MailQueue + Portal + Alerts {
+pub trait ControlStore: People + MailQueue + Portal + Alerts + StripeKeys {
     // Vendors
 
     /// The vendor with this slug; created when there is none. One that exists is not changed.

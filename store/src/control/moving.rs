@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 28] = [
+pub(super) const TABLES: [&str; 30] = [
     "vendors",
     "connections",
     "endpoints",
@@ -42,6 +42,8 @@ pub(super) const TABLES: [&str; 28] = [
     "portal_links",
     "portal_sessions",
     "alert_labels",
+    "stripe_webhooks",
+    "stripe_reads",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

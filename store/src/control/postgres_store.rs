@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 5] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -43,6 +43,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "0005_alert_labels",
         sql: include_str!("../../../schemas/migrations/postgres/control/0005_alert_labels.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 6,
+        name: "0006_stripe_keys",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0006_stripe_keys.sql"),
         oldest_reader: 1,
     },
 ];

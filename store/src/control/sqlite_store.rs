@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 5] = [
+pub const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -38,6 +38,11 @@ pub const MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "0005_alert_labels",
         sql: include_str!("../../../schemas/migrations/control/0005_alert_labels.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "0006_stripe_keys",
+        sql: include_str!("../../../schemas/migrations/control/0006_stripe_keys.sql"),
     },
 ];
 

@@ -5,6 +5,7 @@ mod alerts;
 mod failures;
 mod people;
 mod portal;
+mod stripe_keys;
 
 use crate::in_log::wait_until_known;
 use crate::reading::Reading;

@@ -311,11 +311,14 @@ pub struct Web {
     pub session_days: u32,
     /// Whether unknown addresses may sign in.
     pub sign_up: bool,
+    /// Where Stripe is asked with a key that was pasted; none = Stripe itself.
+    #[serde(with = "text::optional_url")]
+    pub stripe_api: Option<Url>,
 }
 
 impl Default for Web {
     fn default() -> Web {
-        Web { max_streams: 256, session_days: 30, sign_up: true }
+        Web { max_streams: 256, session_days: 30, sign_up: true, stripe_api: None }
     }
 }
 

@@ -232,7 +232,11 @@ pub struct LiveSignal {
 /// The services, as pages need them. Every method takes who asks and decides what they may see.
 #[async_trait]
 pub trait Backend:
-    crate::accounts::Accounts + crate::alerts::Alerts + crate::people::People + crate::portal::Portals
+    crate::accounts::Accounts
+    + crate::alerts::Alerts
+    + crate::people::People
+    + crate::portal::Portals
+    + crate::stripe_keys::StripeKeys
 {
     /// Uses up a one-time token. `None`: unknown, used or expired.
     async fn open_session(&self, token: &str) -> Result<Option<NewSession>, BackendError>;

@@ -29,6 +29,7 @@ pub mod render;
 #[doc(hidden)]
 pub mod sample;
 pub mod session;
+pub mod stripe_keys;
 mod times;
 pub mod words;
 

@@ -112,12 +112,10 @@ impl StripeInterface {
         form: &[(String, String)],
         idempotency_key: Option<&str>,
     ) -> Result<Vec<u8>, StripeError> {
-        let mut encoded = url::form_urlencoded::Serializer::new(String::new());
-        encoded.extend_pairs(form);
         let mut request = self
             .request(Method::POST, path)?
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(encoded.finish());
+            .body(encoded(form));
         if let Some(key) = idempotency_key {
             request = request.header("idempotency-key", key);
         }
@@ -156,6 +154,10 @@ impl StripeInterface {
             code => refused(code, response).await,
         })
     }
+}
+
+fn encoded(form: &[(String, String)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }
 
 fn unreachable(error: &reqwest::Error) -> StripeError {

@@ -9,12 +9,14 @@ mod connect_form;
 mod connections;
 mod dashboard;
 mod figures;
+mod key_form;
 mod open;
 mod payouts;
 mod portal;
 mod purchase;
 mod redemptions;
 mod rows;
+mod setup_card;
 mod sign_in;
 mod waterfall;
 mod welcome;
@@ -42,6 +44,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(affiliates::router())
         .merge(alerts::router())
         .merge(connections::router())
+        .merge(key_form::router())
         .merge(welcome::router())
         .merge(sign_in::router())
         .merge(account::router())

@@ -9,6 +9,7 @@ mod explain;
 mod people;
 mod portal;
 mod purchases;
+mod stripe_keys;
 
 use crate::Clock;
 use crate::backend::{

@@ -1,8 +1,8 @@
 //! Which part of an answer may be kept, by the question; and of an event that was asked for.
 
 use crate::directory_loader::HashKeys;
-use ingest::minimise::{AnswerKind, MINIMISER_REVISION, Minimiser};
 use domain::ids::{Mode, Provider, VendorId};
+use ingest::minimise::{AnswerKind, MINIMISER_REVISION, Minimiser};
 use processor::lookups::MinimiseAnswer;
 use processor::stripe::reading::MinimiseEvent;
 use schemas::record::{Delivery, Source};

@@ -310,10 +310,7 @@ pub(crate) fn default_base(provider: Provider) -> &'static str {
 pub(crate) async fn read_limited(mut response: reqwest::Response, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        anyhow::ensure!(
-            body.len() + chunk.len() <= most_bytes,
-            "the answer is larger than {most_bytes} bytes"
-        );
+        anyhow::ensure!(body.len() + chunk.len() <= most_bytes, "the answer is larger than {most_bytes} bytes");
         body.extend_from_slice(&chunk);
     }
     Ok(body)

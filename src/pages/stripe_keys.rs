@@ -113,7 +113,8 @@ impl StripeKeys for Pages {
         let said = |error| stripe_said(error, "");
         let stripe = StripeInterface::once(TIMEOUT, api_base.as_deref(), key.clone()).map_err(said)?;
         let missing = tokio::time::timeout(ALL_TRIALS, permissions::missing(&stripe)).await;
-        let missing = missing.map_err(|_| field("form", "Stripe answers too slowly at the moment. Try again later."))?;
+        let missing =
+            missing.map_err(|_| field("form", "Stripe answers too slowly at the moment. Try again later."))?;
         let missing = missing.map_err(said)?;
         if !missing.is_empty() {
             return Err(KeyError::Missing(missing.into_iter().map(in_words).collect()));

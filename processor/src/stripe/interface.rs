@@ -173,9 +173,9 @@ fn unreachable(error: &reqwest::Error) -> StripeError {
 }
 
 async fn body(response: Response) -> Result<Vec<u8>, StripeError> {
-    read_limited(response, MAX_ANSWER_BYTES).await.map_err(|_| {
-        StripeError::Answer(format!("it broke off or has more than {} MiB", MAX_ANSWER_BYTES >> 20))
-    })
+    read_limited(response, MAX_ANSWER_BYTES)
+        .await
+        .map_err(|_| StripeError::Answer(format!("it broke off or has more than {} MiB", MAX_ANSWER_BYTES >> 20)))
 }
 
 #[derive(Deserialize)]

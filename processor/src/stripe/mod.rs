@@ -8,4 +8,3 @@ mod lists;
 pub mod permissions;
 pub mod reading;
 pub mod webhook;
-

@@ -131,7 +131,12 @@ impl StripeReader {
             return Ok(true);
         }
         for page in 1..=self.limits.pages_in_a_row {
-            if let Err(error) = self.page(client, &mut read).await {
+            // A page that is given up on the way is taken again by whoever goes on.
+            let taken = tokio::select! {
+                taken = self.page(client, &mut read) => taken,
+                () = stop.cancelled() => Ok(()),
+            };
+            if let Err(error) = taken {
                 self.take_failure(&mut read, &error);
             }
             let now = (self.clock)();
@@ -202,7 +207,10 @@ impl StripeReader {
             Some(last) if read.pages >= self.limits.most_pages => {
                 read.after = Some(last.id);
                 let most = self.limits.most_pages * 100;
-                self.fail(read, format!("There is more than {most} items to read, which is more than is read in one go."));
+                self.fail(
+                    read,
+                    format!("There is more than {most} items to read, which is more than is read in one go."),
+                );
             }
             Some(last) => read.after = Some(last.id),
             None => self.finish_step(read),
@@ -225,9 +233,12 @@ impl StripeReader {
     fn take_failure(&self, read: &mut StripeRead, error: &PageError) {
         let now = (self.clock)();
         match error {
-            PageError::NoKey => return self.fail(read, "The restricted key was taken away. Paste one again.".to_owned()),
+            PageError::NoKey => {
+                return self.fail(read, "The restricted key was taken away. Paste one again.".to_owned());
+            }
             PageError::Stripe(StripeError::Key) => {
-                let words = "Stripe does not accept the restricted key any more. Paste a new one; it goes on from here.";
+                let words =
+                    "Stripe does not accept the restricted key any more. Paste a new one; it goes on from here.";
                 return self.fail(read, words.to_owned());
             }
             PageError::Stripe(StripeError::Permission) => return self.fail(read, lacking(read.step).to_owned()),
@@ -271,8 +282,8 @@ impl StripeReader {
         body: &[u8],
     ) -> Result<(), PageError> {
         let request = format!("GET {path}");
-        let answer: Box<RawValue> = (self.minimise_answer)(read.vendor, Provider::Stripe, &request, body)
-            .map_err(PageError::Minimise)?;
+        let answer: Box<RawValue> =
+            (self.minimise_answer)(read.vendor, Provider::Stripe, &request, body).map_err(PageError::Minimise)?;
         let result = LookupResult {
             mode: read.mode,
             provider: Provider::Stripe,
@@ -326,7 +337,9 @@ fn after(now: Timestamp, pause: Duration) -> Timestamp {
 /// What the key may no longer do, in words.
 fn lacking(step: ReadStep) -> &'static str {
     match step {
-        ReadStep::PromotionCodes => "The restricted key may not read promotion codes. Allow it at Stripe, then try again.",
+        ReadStep::PromotionCodes => {
+            "The restricted key may not read promotion codes. Allow it at Stripe, then try again."
+        }
         ReadStep::Coupons => "The restricted key may not read coupons. Allow it at Stripe, then try again.",
         ReadStep::MostEvents | ReadStep::OtherEvents => {
             "The restricted key may not read events. Allow it at Stripe, then try again."

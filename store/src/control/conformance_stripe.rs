@@ -18,7 +18,8 @@ fn made(secret: Option<&str>) -> StripeWebhook {
     StripeWebhook { id: "we_1".into(), secret: secret.map(SecretText::new), made_by_us: true, missing_events: vec![] }
 }
 
-async fn connected(store: &dyn ControlStore, vendor: &str) -> BegunStripe {
+/// Connects a vendor with a key of test mode, up to where reading begins.
+pub(super) async fn connected(store: &dyn ControlStore, vendor: &str) -> BegunStripe {
     let begun = store.begin_stripe(request(vendor, KEY), "test", NOW).await.unwrap();
     store.finish_stripe(&begun, made(Some("whsec_made")), "test", NOW).await.unwrap();
     begun
@@ -65,7 +66,8 @@ async fn an_endpoint_that_is_gone_is_made_under_another_number() {
         let next = store.next_stripe_attempt(&begun).await.unwrap();
         assert_eq!((next.attempt, next.webhook.clone()), (2, None));
         assert_eq!(store.next_stripe_attempt(&begun).await.unwrap(), next, "the same loss counts once");
-        let missing = StripeWebhook { missing_events: vec!["invoice.paid".into(), "refund.failed".into()], ..made(None) };
+        let missing =
+            StripeWebhook { missing_events: vec!["invoice.paid".into(), "refund.failed".into()], ..made(None) };
         store.finish_stripe(&next, StripeWebhook { made_by_us: false, ..missing }, "test", NOW).await.unwrap();
         let setups = store.stripe_setups(&scope(&*store, "acme").await).await.unwrap();
         assert_eq!(setups[0].webhook.missing_events, ["invoice.paid", "refund.failed"]);
@@ -112,7 +114,8 @@ async fn what_failed_goes_on_and_what_is_done_begins_anew() {
     on_every_backend(async |store| {
         let begun = connected(&*store, "acme").await;
         let scope = scope(&*store, "acme").await;
-        let again = async |now| store.read_stripe_again(&scope, begun.connection, Mode::Test, "test", now).await.unwrap();
+        let again =
+            async |now| store.read_stripe_again(&scope, begun.connection, Mode::Test, "test", now).await.unwrap();
         let read = store.claim_stripe_read("one", NOW, later(MINUTE)).await.unwrap().unwrap();
         let failed = StripeRead {
             state: ReadState::Failed,

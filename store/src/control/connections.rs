@@ -59,7 +59,12 @@ pub(super) fn connect(
 }
 
 /// Gives the state of a connection to the log.
-pub(super) fn announce(database: &dyn Database, vendor: VendorId, set: SetConnection, now: Timestamp) -> ControlResult<()> {
+pub(super) fn announce(
+    database: &dyn Database,
+    vendor: VendorId,
+    set: SetConnection,
+    now: Timestamp,
+) -> ControlResult<()> {
     let seq = take_sequence(database, vendor, 1)?;
     enqueue(database, vendor, seq, &Decision::SetConnection(set), now)
 }
@@ -78,7 +83,11 @@ pub(super) fn connection_of_account(
 }
 
 /// A connection as the log knows it.
-pub(super) fn set_connection(database: &dyn Database, vendor: VendorId, id: ConnectionId) -> ControlResult<SetConnection> {
+pub(super) fn set_connection(
+    database: &dyn Database,
+    vendor: VendorId,
+    id: ConnectionId,
+) -> ControlResult<SetConnection> {
     let sql = format!("select {COLUMNS} from connections where vendor = ?1 and id = ?2");
     let row = database.query_optional(&sql, values![vendor.0, id.0])?.map(connection_row).transpose()?;
     let row = row.ok_or_else(|| ControlError::NotFound(format!("connection {id} of vendor {vendor}")))?;

@@ -5,6 +5,7 @@ use super::conformance::*;
 use super::conformance_decisions::decide;
 use super::conformance_people::{mail, session_of};
 use super::conformance_portal::portal_session_of;
+use super::conformance_stripe::connected as connected_with_key;
 use super::test_places::{PostgresPlace, may_block};
 use super::*;
 use crate::postgres::{PostgresError, PostgresPool, PostgresSettings, migrate};
@@ -210,7 +211,7 @@ async fn a_pool_or_schema_that_the_store_cannot_work_on_is_refused_with_words() 
     let place = PostgresPlace::new();
     let open = async |pool| PostgresControlStore::open(pool, keys(), system_random()).await.err().unwrap().to_string();
     let words = open(place.pool()).await;
-    assert!(words.contains("has version 0, this binary needs 5: run `affilitrack migrate` first"), "{words}");
+    assert!(words.contains("has version 0, this binary needs 6: run `affilitrack migrate` first"), "{words}");
     place.open().await;
     let blind = PostgresSettings { all_tenants: false, ..place.settings() };
     let words = open(may_block(|| PostgresPool::connect(blind)).unwrap()).await;
@@ -268,12 +269,13 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         store.label_alert(&scope, 1, AlertLabel::Fraud, "test", NOW).await.unwrap();
         let owner = session_of(&*store, &format!("{slug}@example.com")).await.person().unwrap();
         portal_session_of(&*store, slug, "a").await;
+        connected_with_key(&*store, slug).await;
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 22, "{tables:?}");
+    assert_eq!(tables.len(), 24, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

@@ -181,12 +181,7 @@ pub struct StripeSetup {
 #[async_trait]
 pub trait StripeKeys: Send + Sync {
     /// Opens the connection and its endpoint and keeps the key. Again it joins what is there.
-    async fn begin_stripe(
-        &self,
-        request: StripeKeyRequest,
-        actor: &str,
-        now: Timestamp,
-    ) -> ControlResult<BegunStripe>;
+    async fn begin_stripe(&self, request: StripeKeyRequest, actor: &str, now: Timestamp) -> ControlResult<BegunStripe>;
     /// The endpoint is gone at Stripe: the next creation gets another number.
     async fn next_stripe_attempt(&self, begun: &BegunStripe) -> ControlResult<BegunStripe>;
     /// Notes the endpoint, keeps its secret and begins reading, unless that is under way.
@@ -229,12 +224,7 @@ pub trait StripeKeys: Send + Sync {
 
 #[async_trait]
 impl<B: Backend> StripeKeys for ControlStoreOn<B> {
-    async fn begin_stripe(
-        &self,
-        request: StripeKeyRequest,
-        actor: &str,
-        now: Timestamp,
-    ) -> ControlResult<BegunStripe> {
+    async fn begin_stripe(&self, request: StripeKeyRequest, actor: &str, now: Timestamp) -> ControlResult<BegunStripe> {
         let (sealer, actor) = (self.sealer(), actor.to_owned());
         let begin = move |database: &dyn Database| stripe_rows::begin(database, &sealer, &request, &actor, now);
         self.backend.write(Reach::Wiring, Tells::BOTH, begin).await

@@ -64,7 +64,12 @@ fn without_secret(request: &StripeKeyRequest) -> ConnectRequest {
     }
 }
 
-fn begun(database: &dyn Database, vendor: VendorId, connection: ConnectionId, mode: Mode) -> ControlResult<BegunStripe> {
+fn begun(
+    database: &dyn Database,
+    vendor: VendorId,
+    connection: ConnectionId,
+    mode: Mode,
+) -> ControlResult<BegunStripe> {
     let row = database.query_one(
         "select endpoint, attempt, webhook,
            exists (select 1 from endpoint_secrets where endpoint_secrets.endpoint = stripe_webhooks.endpoint)
@@ -119,14 +124,7 @@ pub(super) fn finish(
     database.execute(
         "update stripe_webhooks set webhook = ?3, made_by_us = ?4, missing_events = ?5, set_up_at = ?6
          where connection = ?1 and mode = ?2",
-        values![
-            connection.0,
-            mode.name(),
-            &webhook.id,
-            webhook.made_by_us,
-            webhook.missing_events.join(","),
-            now.0
-        ],
+        values![connection.0, mode.name(), &webhook.id, webhook.made_by_us, webhook.missing_events.join(","), now.0],
     )?;
     let detail = serde_json::json!({
         "connection": connection, "mode": mode, "webhook": webhook.id, "made_by_us": webhook.made_by_us,

@@ -95,6 +95,7 @@ fn row(offset: u64, event_id: &str, outcome: Outcome) -> RecordRow {
         mode: Some(Mode::Live),
         event_id: event_id.to_owned(),
         event_type: "invoice.paid".to_owned(),
+        is_backfill: false,
         at: Timestamp(NOW.0 + offset as i64),
         outcome,
         story: None,
@@ -889,14 +890,15 @@ fn activity_is_counted_by_hour() {
         };
         let decision = RecordRow { event_id: String::new(), mode: None, ..at_hour(3, 12, "set_rule") };
         let foreign = RecordRow { connection: ConnectionId(4), ..at_hour(4, 12, "refund.created") };
+        let asked_for = RecordRow { is_backfill: true, ..at_hour(5, 12, "c") };
         commit(
             store,
             PARTITION,
-            5,
-            &records(vec![at_hour(0, 10, "a"), at_hour(1, 10, "a"), at_hour(2, 12, "b"), decision, foreign]),
+            6,
+            &records(vec![at_hour(0, 10, "a"), at_hour(1, 10, "a"), at_hour(2, 12, "b"), decision, foreign, asked_for]),
         )
         .unwrap();
-        commit(store, PARTITION, 6, &records(vec![at_hour(5, 12, "b")])).unwrap();
+        commit(store, PARTITION, 7, &records(vec![at_hour(6, 12, "b")])).unwrap();
         let since = |hour: i64| store.activity(ConnectionId(3), Timestamp(hour * HOUR)).unwrap();
         let types = vec!["a".to_owned(), "b".to_owned()];
         let last_at = Some(Timestamp(12 * HOUR + 5));

@@ -138,6 +138,8 @@ pub struct RecordRow {
     pub event_id: String,
     /// The provider's event type, or the kind of the record.
     pub event_type: String,
+    /// We asked for it: nobody delivered it. Only counts of deliveries ask, it is not stored.
+    pub is_backfill: bool,
     /// Time on the record.
     pub at: Timestamp,
     /// Its one outcome.

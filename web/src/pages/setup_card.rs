@@ -165,7 +165,10 @@ mod tests {
         };
         let card = reading_card(&rests, "acme", "UTC", now);
         assert_eq!(card.trouble, "Stripe asked us to slow down. It is tried again in 5 s.");
-        assert_eq!(card.words, "Reading the last 30 days: 1,234 events so far. 2 could not be read and are not counted.");
+        assert_eq!(
+            card.words,
+            "Reading the last 30 days: 1,234 events so far. 2 could not be read and are not counted."
+        );
         assert_eq!(card.action, "/acme/connections/2/read");
     }
 }

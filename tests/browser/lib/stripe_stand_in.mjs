@@ -100,7 +100,7 @@ export class StripeStandIn {
     if (name.startsWith('webhook_endpoints')) return this.#endpoint(request, name, form)
     if (request.method !== 'GET') return refusal(404, 'only webhook endpoints are written here', {})
     if (name in this.lists) return this.#list(name, url.searchParams)
-    if (name.includes('/')) return refusal(404, 'No such object', { code: 'resource_missing' })
+    if (!(name in PERMISSIONS)) return refusal(404, 'No such object', { code: 'resource_missing' })
     return { body: { object: 'list', data: [], has_more: false, url: url.pathname } }
   }
 

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod alerts;
+mod codes;
 mod failures;
 mod people;
 mod portal;

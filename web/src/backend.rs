@@ -234,6 +234,7 @@ pub struct LiveSignal {
 pub trait Backend:
     crate::accounts::Accounts
     + crate::alerts::Alerts
+    + crate::codes::Codes
     + crate::people::People
     + crate::portal::Portals
     + crate::stripe_keys::StripeKeys

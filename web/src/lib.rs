@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod assets;
 pub mod backend;
+pub mod codes;
 mod download;
 pub mod error;
 pub mod layout;

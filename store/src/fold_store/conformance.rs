@@ -402,6 +402,25 @@ fn stories_and_names_come_back_in_the_order_asked() {
 }
 
 #[test]
+fn the_catalogue_is_read_in_pages_by_kind() {
+    on_every_backend(|store| {
+        let entry = |listed| CatalogueEntry { listed, ..CatalogueEntry::default() };
+        let keys = ["coupon:a", "coupon:b\0", "coupon:c", "di:1", "promo:x", "promo:y"];
+        let mut catalogue: Vec<_> = keys.iter().map(|key| (scope(), (*key).to_owned(), entry(true))).collect();
+        catalogue.push((Scope { mode: Mode::Test, ..scope() }, "promo:z".to_owned(), entry(false)));
+        commit(store, PARTITION, 1, &Commit { catalogue, ..Commit::default() }).unwrap();
+        let page = |kind: &str, after: &str, limit| -> Vec<String> {
+            let found = store.catalogue_page(scope(), kind, after, limit).unwrap();
+            found.into_iter().map(|(key, entry)| if entry.listed { key } else { panic!("{key}") }).collect()
+        };
+        assert_eq!(page("coupon", "", 2), ["coupon:a", "coupon:b\0"]);
+        assert_eq!(page("coupon", "coupon:b\0", 2), ["coupon:c"]);
+        assert_eq!(page("promo", "coupon:c", 9), ["promo:x", "promo:y"]);
+        assert_eq!(page("promo", "promo:y", 9), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn catalogue_answers_decisions_and_purchases_come_back() {
     on_every_backend(|store| {
         let seen = Seen { at: NOW, event: "evt_1".to_owned() };

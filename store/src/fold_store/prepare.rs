@@ -24,6 +24,12 @@ pub(super) fn hash(bytes: Vec<u8>) -> [u8; 32] {
     bytes.try_into().unwrap_or([0; 32])
 }
 
+/// The first and the first too large key of a kind in the catalogue: `;` comes after `:`.
+pub(super) fn catalogue_range(kind: &str, after: &str) -> (String, String) {
+    let first = format!("{kind}:");
+    (if after > first.as_str() { after.to_owned() } else { first }, format!("{kind};"))
+}
+
 /// What a position's cursor is stored as.
 pub(super) fn cursor(position: &Position) -> Option<String> {
     position.fanout.as_ref().map(|fanout| String::from_utf8(json(fanout)).expect("JSON is UTF-8"))

@@ -4,6 +4,7 @@
 mod accounts;
 mod alerts;
 mod book;
+mod codes;
 mod connections;
 mod explain;
 mod people;

@@ -4,6 +4,7 @@ mod change;
 mod code;
 mod desk;
 mod field;
+mod free;
 mod give;
 mod import;
 mod invite;
@@ -23,6 +24,7 @@ pub(super) fn router() -> Router<App> {
         .merge(list::router())
         .merge(new::router())
         .merge(one::router())
+        .merge(free::router())
         .merge(code::router())
         .merge(change::router())
         .merge(invite::router())

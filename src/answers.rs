@@ -4,7 +4,7 @@ use crate::directory_loader::HashKeys;
 use domain::ids::{Mode, Provider, VendorId};
 use ingest::minimise::{AnswerKind, MINIMISER_REVISION, Minimiser};
 use processor::lookups::MinimiseAnswer;
-use processor::stripe::reading::MinimiseEvent;
+use processor::stripe::reading::{EventError, MinimiseEvent};
 use schemas::record::{Delivery, Source};
 use serde_json::value::RawValue;
 use std::sync::{Arc, PoisonError};
@@ -21,8 +21,10 @@ pub fn answer_minimiser(keys: Arc<HashKeys>) -> Arc<MinimiseAnswer> {
 /// The minimiser of Stripe's events that were asked for: exactly that of deliveries.
 pub fn event_minimiser(keys: Arc<HashKeys>) -> Arc<MinimiseEvent> {
     let minimiser = Minimiser::new();
-    Arc::new(move |vendor: VendorId, body: &[u8]| -> anyhow::Result<Delivery> {
-        let minimised = minimiser.minimise(Provider::Stripe, body, &key_of(&keys, vendor)?)?;
+    Arc::new(move |vendor: VendorId, body: &[u8]| -> Result<Delivery, EventError> {
+        let key = key_of(&keys, vendor).map_err(|_| EventError::UnknownVendor)?;
+        let minimised = minimiser.minimise(Provider::Stripe, body, &key);
+        let minimised = minimised.map_err(|error| EventError::Unreadable(error.to_string()))?;
         Ok(Delivery {
             provider: Provider::Stripe,
             source: Source::Backfill,

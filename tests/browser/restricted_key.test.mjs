@@ -211,6 +211,31 @@ step('codes and 30 days are there, to the cent, nothing twice', async () => {
   assert.equal(await figure(page, 'figure-revenue-usd'), expected.revenue)
 })
 
+step('codes that nobody has can be given to somebody', async () => {
+  await page.goto(product.at('/tiny-tools/affiliates?mode=test'))
+  await page.getByRole('link', { name: 'Codes without an affiliate' }).click()
+  await page.locator('.free-codes').waitFor()
+  // Anna's and Ben's have an owner; a page holds fifty.
+  assert.equal(await page.locator('.free-codes tbody tr').count(), 50)
+  await page.getByRole('link', { name: 'Next page' }).click()
+  await page.getByRole('link', { name: 'Next page' }).click()
+  await page.getByText('BLACK FRIDAY 20%').waitFor()
+  assert.equal(await page.locator('.free-codes tbody tr').count(), 31)
+  await page.getByRole('searchbox', { name: 'Search', exact: true }).fill('other7')
+  await page.getByRole('button', { name: 'Show' }).click()
+  await until(() => page.locator('.free-codes tbody tr').count(), (count) => count === 11, 'codes that were found')
+  await look('codes-free')
+  await page.getByLabel('Handle of who gets OTHER77').fill('nobody')
+  await page.locator('tr', { hasText: 'OTHER77' }).getByRole('button', { name: 'Give' }).click()
+  assert.match(await words(page.getByRole('alert')), /OTHER77: There is no such affiliate/)
+  await page.getByLabel('Handle of who gets OTHER77').fill('ben')
+  await page.locator('tr', { hasText: 'OTHER77' }).getByRole('button', { name: 'Give' }).click()
+  await page.waitForURL(/affiliates\/ben/)
+  assert.match(await words(page.locator('main')), /OTHER77/)
+  await page.goto(product.at('/tiny-tools/codes?mode=test&q=OTHER77'))
+  assert.match(await words(page.locator('main')), /No such code is without an affiliate/)
+})
+
 step('only deliveries count as deliveries', async () => {
   await page.goto(product.at('/tiny-tools/connections?mode=test'))
   await until(() => words(page.locator('.facts').first()), (text) => /Deliveries in 24 hours 30 /.test(text), 'deliveries')

@@ -7,4 +7,6 @@ pub mod interface;
 mod lists;
 pub mod permissions;
 pub mod reading;
+#[cfg(test)]
+mod tests;
 pub mod webhook;

@@ -17,7 +17,18 @@ use store::event_log::{EventLog, LogError, NewRecord, partition_of};
 use tokio_util::sync::CancellationToken;
 
 /// Reduces an event that was read to what may be kept, as a delivery with source `backfill`.
-pub type MinimiseEvent = dyn Fn(VendorId, &[u8]) -> anyhow::Result<Delivery> + Send + Sync;
+pub type MinimiseEvent = dyn Fn(VendorId, &[u8]) -> Result<Delivery, EventError> + Send + Sync;
+
+/// Why nothing of an event can be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// It is no event. It never will be one.
+    #[error("{0}")]
+    Unreadable(String),
+    /// This process does not know the vendor's keys yet, or no longer.
+    #[error("the vendor is not known here (yet)")]
+    UnknownVendor,
+}
 
 /// How reading behaves.
 #[derive(Debug, Clone, Copy)]
@@ -304,6 +315,7 @@ impl StripeReader {
                 // A key reads its own mode only; anything else is not of this list.
                 Ok(delivery) if delivery.mode == read.mode => deliveries.push(delivery),
                 Ok(_) => skipped += 1,
+                Err(error @ EventError::UnknownVendor) => return Err(PageError::Minimise(error.into())),
                 Err(error) => {
                     tracing::warn!(error = %error, "an event that Stripe has could not be read: {error:#}");
                     skipped += 1;

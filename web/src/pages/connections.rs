@@ -220,6 +220,8 @@ pub(crate) struct ConnectionCard {
     missing_event_types: Vec<String>,
     missing: Vec<String>,
     setups: Vec<SetupCard>,
+    /// Its endpoint at the provider is known to send everything.
+    is_complete: bool,
 }
 
 /// One reason for failures, in words.
@@ -247,8 +249,10 @@ impl ConnectionsBody {
         let (vendor, now) = (&view.here.vendor, view.app.now());
         let card = |connection: &ConnectionView| {
             let mine = view.viewed.setups.iter().filter(|setup| setup.endpoint_url == connection.endpoint_url);
-            let setups = mine.map(|setup| setup_card(setup, &vendor.slug, &vendor.time_zone, now)).collect();
-            ConnectionCard { setups, ..card(connection, &vendor.time_zone, now) }
+            let setups: Vec<SetupCard> =
+                mine.map(|setup| setup_card(setup, &vendor.slug, &vendor.time_zone, now)).collect();
+            let is_complete = !setups.is_empty() && setups.iter().all(|setup| setup.missing_events.is_empty());
+            ConnectionCard { setups, is_complete, ..card(connection, &vendor.time_zone, now) }
         };
         ConnectionsBody {
             cards: view.viewed.connections.iter().map(card).collect(),
@@ -296,5 +300,6 @@ fn card(connection: &ConnectionView, zone: &str, now: Timestamp) -> ConnectionCa
         missing_event_types: connection.missing_event_types.clone(),
         missing: connection.missing.clone(),
         setups: Vec::new(),
+        is_complete: false,
     }
 }

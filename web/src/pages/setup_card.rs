@@ -77,10 +77,10 @@ fn reading_card(read: &StripeRead, vendor: &str, zone: &str, now: Timestamp) -> 
         skipped => format!(" {} could not be read and are not counted.", number(skipped)),
     };
     let trouble = match read.state {
-        ReadState::Running if !read.reason.is_empty() => {
-            let wait = (read.rests_until.0 - now.0).max(0).div_euclid(1000) + 1;
-            format!("{} It is tried again in {wait} s.", read.reason)
-        }
+        ReadState::Running if !read.reason.is_empty() => match read.rests_until.0 - now.0 {
+            wait if wait > 0 => format!("{} It is tried again in {} s.", read.reason, wait.div_euclid(1000) + 1),
+            _ => format!("{} It is being tried again.", read.reason),
+        },
         ReadState::Failed => read.reason.clone(),
         ReadState::Running | ReadState::Done => String::new(),
     };

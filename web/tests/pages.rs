@@ -92,8 +92,6 @@ async fn every_page_is_whole_and_fetches_nothing_from_elsewhere() {
         &purchase,
         "/demo/connections",
         "/acme/connections",
-        "/acme/codes?mode=live",
-        "/fresh/codes?q=nothing",
         "/fresh/connections?mode=test&connected=key",
         "/acme/alerts?mode=live",
         "/acme/alerts/00000000000000a1?mode=live",

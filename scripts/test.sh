@@ -35,6 +35,9 @@ step "Set-up" bash scripts/setup.sh test
 step "Release build (browser, corpus and kill tests drive the real binary)" bash scripts/build-release.sh affilitrack loadtest
 step "Kafka, Postgres and a warehouse process" start_services
 step "Rust tests" cargo test --workspace --locked
+if has go; then
+    step "The form of what is asked of Stripe, by its own mock server" bash scripts/stripe-mock.sh
+fi
 step "Corpus: on two of each role" bash scripts/corpus.sh --cluster
 step "Browser tests on two of each role" cluster_browser_tests
 step "Fault tests, the quick ones" bash scripts/chaos.sh --small

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use store::kafka::live::LivePublisher;
 use store::kafka::membership::{Assignment, Membership};
 use store::live::{Announce, Hold, LiveHub};
+use store::secrets::system_random;
 use tokio::sync::Notify;
+
+const NAME_BYTES: usize = 8;
 
 /// Who is told what pages may show: those of this process, or of all processes.
 pub struct Told {
@@ -41,6 +44,8 @@ pub struct Folding {
     pub asked: Arc<Notify>,
     /// Records whose way is followed.
     pub traces: Arc<TraceBook>,
+    /// This process since its start, in leases.
+    pub process_name: String,
 }
 
 impl Folding {
@@ -73,6 +78,13 @@ impl Folding {
             committed: Arc::default(),
             asked: Arc::default(),
             traces: Arc::new(TraceBook::new(base.traces.clone())),
+            process_name: process_name()?,
         })
     }
+}
+
+fn process_name() -> anyhow::Result<String> {
+    let mut name = [0; NAME_BYTES];
+    system_random()(&mut name).map_err(|error| anyhow::anyhow!("no randomness for the name of a process: {error}"))?;
+    Ok(hex::encode(name))
 }

@@ -2,11 +2,13 @@
 
 mod accounts;
 mod alerts;
+mod codes;
 mod failures;
 mod mail_settings;
 mod people;
 mod portal;
 mod portal_desk;
+mod stripe_keys;
 mod workspace;
 
 use crate::demo::OwnDemos;

@@ -1,6 +1,6 @@
 //! Starts the parts of the process. Each registers first, then runs until it is told to stop.
 
-use crate::answers::answer_minimiser;
+use crate::answers::{answer_minimiser, event_minimiser};
 use crate::app::App;
 use crate::base::Base;
 use crate::broken_mail::BrokenMail;
@@ -15,6 +15,7 @@ use processor::lookups::{LookupLimits, LookupWorker};
 use processor::relay::Relay;
 use processor::sink::Sink;
 use processor::spikes::{self, SpikeTimer};
+use processor::stripe::reading::{ReadingLimits, StripeReader};
 use processor::verify::{Memory, Verifier};
 use processor::worker::{FoldLimits, FoldWorker};
 use std::future::Future;
@@ -31,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const BUDGET: Duration = Duration::from_secs(10);
 /// A mail that is being handed over is waited for.
 const MAIL_BUDGET: Duration = Duration::from_secs(70);
+/// A page of Stripe that is being read is taken and noted.
+const READER_BUDGET: Duration = Duration::from_secs(30);
 /// How often the gauges of the spool are set.
 const SPOOL_GAUGES: Duration = Duration::from_secs(1);
 
@@ -106,6 +109,7 @@ fn start_folding(base: &Base, folding: &Folding, lifecycle: &Lifecycle) {
     spawn(lifecycle.register("sink", BUDGET), async move |stop| sink.run(&stop).await);
     start_worker(base, folding, lifecycle.register("fold", BUDGET));
     start_lookups(base, folding, lifecycle.register("lookups", BUDGET));
+    start_stripe_reader(base, &folding.process_name, lifecycle.register("stripe reader", READER_BUDGET));
     start_deadlines(base, folding, lifecycle.register("deadlines", BUDGET));
     start_spikes(base, folding, lifecycle.register("spikes", BUDGET));
     let audit = folding.audit.clone();
@@ -176,6 +180,20 @@ fn start_lookups(base: &Base, folding: &Folding, component: Component) {
         traces: folding.traces.clone(),
     });
     spawn(component, async move |stop| worker.run(&stop).await);
+}
+
+fn start_stripe_reader(base: &Base, owner: &str, component: Component) {
+    let reader = StripeReader {
+        control: base.control.clone(),
+        log: base.log.clone(),
+        minimise_event: event_minimiser(base.hash_keys.clone()),
+        minimise_answer: answer_minimiser(base.hash_keys.clone()),
+        clock: base.clock.clone(),
+        writer: base.role.name().to_owned(),
+        owner: owner.to_owned(),
+        limits: ReadingLimits::default(),
+    };
+    spawn(component, async move |stop| reader.run(&stop).await);
 }
 
 fn start_deadlines(base: &Base, folding: &Folding, component: Component) {

@@ -50,6 +50,8 @@ pub struct Reading {
     pub mail: Outgoing,
     /// Whether unknown addresses may sign in.
     pub may_sign_up: bool,
+    /// Where Stripe is asked with keys that are pasted; none = Stripe itself.
+    pub stripe_api: Option<String>,
 }
 
 struct LiveWatermarks(Arc<LiveHub>);
@@ -142,6 +144,7 @@ impl Reading {
             alarms: Arc::default(),
             mail,
             may_sign_up: base.config.web.sign_up,
+            stripe_api: base.config.web.stripe_api.as_ref().map(url::Url::to_string),
         })
     }
 }

@@ -47,6 +47,9 @@ pub struct CatalogueEntry {
     /// Promotion codes of a coupon.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub promotion_codes: BTreeSet<String>,
+    /// Stood in the provider's own list of coupons: it is there, used or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
 }
 
 impl CatalogueEntry {
@@ -58,6 +61,7 @@ impl CatalogueEntry {
         keep_earliest(&mut self.promotion_code, &other.promotion_code);
         keep_earliest(&mut self.start, &other.start);
         self.promotion_codes.extend(other.promotion_codes.iter().cloned());
+        self.listed |= other.listed;
         *self != before
     }
 
@@ -120,6 +124,11 @@ impl Sighting {
             key: format!("coupon:{id}"),
             entry: CatalogueEntry { code: earliest(code, seen), ..Default::default() },
         }
+    }
+
+    /// Of a coupon in the provider's own list.
+    pub fn listed_coupon(id: &str) -> Sighting {
+        Sighting { key: format!("coupon:{id}"), entry: CatalogueEntry { listed: true, ..Default::default() } }
     }
 
     /// What a promotion code's sighting says about its coupon.

@@ -115,6 +115,7 @@ thin_event {
 invoice_list { object has_more data[]:invoice }
 invoice_payment_list { object has_more data[]:invoice_payment }
 promotion_code_list { object has_more data[]:promotion_code }
+coupon_list { object has_more data[]:coupon }
 subscription_list { object has_more data[]:subscription }
 ";
 

@@ -98,6 +98,8 @@ pub enum AnswerKind {
     PromotionCode,
     /// A page of promotion codes (Stripe).
     PromotionCodes,
+    /// A page of coupons (Stripe).
+    Coupons,
     /// A page of invoice payments (Stripe).
     InvoicePayments,
     /// One subscription (Stripe).
@@ -289,6 +291,7 @@ fn answer_trees(
         (Provider::Stripe, stripe, AnswerKind::CheckoutSession, "checkout.session"),
         (Provider::Stripe, stripe, AnswerKind::PromotionCode, "promotion_code"),
         (Provider::Stripe, stripe, AnswerKind::PromotionCodes, "promotion_code_list"),
+        (Provider::Stripe, stripe, AnswerKind::Coupons, "coupon_list"),
         (Provider::Stripe, stripe, AnswerKind::InvoicePayments, "invoice_payment_list"),
         (Provider::Stripe, stripe, AnswerKind::Subscription, "subscription"),
         (Provider::Stripe, stripe, AnswerKind::Subscriptions, "subscription_list"),

@@ -12,7 +12,7 @@ use domain::story::Scope;
 use domain::target::StateError;
 use schemas::decode::{Decoded, decode_answer, decode_delivery, seen_of};
 use schemas::provider::ViewError;
-use schemas::record::{Delivery, LookupResult, Payload, Record, RecordError};
+use schemas::record::{Delivery, LookupResult, Payload, Record, RecordError, Source};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use store::event_log::{LogError, StoredRecord};
@@ -226,6 +226,7 @@ impl<'a, 'b> Batch<'a, 'b> {
                 || record.map_or("unreadable", |record| record.payload.kind()).to_owned(),
                 |delivery| delivery.event_type.clone(),
             ),
+            is_backfill: delivery.is_some_and(|delivery| delivery.source == Source::Backfill),
             at: place.at,
             outcome,
             story,

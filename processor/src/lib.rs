@@ -4,7 +4,7 @@
 //! The path of a record: [`worker`] reads a batch, [`batch`] decodes and folds it over
 //! [`state`], one transaction commits it with the position; [`sink`] carries the lines into the
 //! warehouse and announces them. [`relay`] brings people's decisions into the log, [`lookups`]
-//! the providers' answers, [`deadlines`] what waited too long. [`spikes`] watches the uses of codes. [`verify`] asks the warehouse whether
+//! the providers' answers, [`deadlines`] what waited too long, [`stripe`] what was at the provider before. [`spikes`] watches the uses of codes. [`verify`] asks the warehouse whether
 //! what was sent is still there. [`trace_book`] follows single records through all of it, where that is switched on.
 pub mod audit;
 pub mod batch;
@@ -17,6 +17,7 @@ pub mod relay;
 pub mod sink;
 pub mod spikes;
 pub mod state;
+pub mod stripe;
 pub mod trace_book;
 pub mod verify;
 pub mod worker;

@@ -237,7 +237,7 @@ impl LookupWorker {
         let response = request.send().await?;
         let status = response.status();
         if status.is_success() {
-            let body = read_limited(response).await?;
+            let body = read_limited(response, MAX_ANSWER_BYTES).await?;
             return Ok(match (self.minimise)(question.scope.vendor, question.provider, &question.request, &body) {
                 Ok(answer) => Reply::Answered(answer),
                 Err(error) => Reply::Refused(format!("the answer could not be read: {error:#}")),
@@ -294,12 +294,12 @@ pub fn choose_tls() {
 /// The client for providers' interfaces: TLS by rustls against the system's certificates
 /// (`SSL_CERT_FILE` names a file that stands in for them, for a private authority), and no redirects, so that a key never travels to
 /// another host.
-fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+pub(crate) fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
     choose_tls();
     reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build()
 }
 
-fn default_base(provider: Provider) -> &'static str {
+pub(crate) fn default_base(provider: Provider) -> &'static str {
     match provider {
         Provider::Stripe => "https://api.stripe.com",
         Provider::Paddle => "https://api.paddle.com",
@@ -307,13 +307,10 @@ fn default_base(provider: Provider) -> &'static str {
     }
 }
 
-async fn read_limited(mut response: reqwest::Response) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn read_limited(mut response: reqwest::Response, most_bytes: usize) -> anyhow::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        anyhow::ensure!(
-            body.len() + chunk.len() <= MAX_ANSWER_BYTES,
-            "the answer is larger than {MAX_ANSWER_BYTES} bytes"
-        );
+        anyhow::ensure!(body.len() + chunk.len() <= most_bytes, "the answer is larger than {most_bytes} bytes");
         body.extend_from_slice(&chunk);
     }
     Ok(body)

@@ -416,6 +416,7 @@ impl FoldStore for Unnoted {
         stories_of(names: &[(Scope, Alias)]) -> Vec<Option<StoryId>>;
         stories(ids: &[StoryId]) -> Vec<Option<Story>>;
         stories_with_ref(vendor: VendorId, key: Option<&str>, after: StoryId, limit: usize) -> Vec<StoryId>;
+        catalogue_page(scope: Scope, kind: &str, after: &str, limit: usize) -> Vec<(String, CatalogueEntry)>;
         catalogue_entry(scope: Scope, key: &str) -> Option<CatalogueEntry>;
         answer(scope: Scope, request: &str) -> Option<Answer>;
         decisions(vendors: &[VendorId]) -> Vec<Vec<(u64, Decision)>>;

@@ -313,11 +313,14 @@ pub struct Web {
     pub sign_up: bool,
     /// Tries to sign in from one address within a minute.
     pub sign_ins_per_minute: u32,
+    /// Where Stripe is asked with a key that was pasted; none = Stripe itself.
+    #[serde(with = "text::optional_url")]
+    pub stripe_api: Option<Url>,
 }
 
 impl Default for Web {
     fn default() -> Web {
-        Web { max_streams: 256, session_days: 30, sign_up: true, sign_ins_per_minute: 60 }
+        Web { max_streams: 256, session_days: 30, sign_up: true, sign_ins_per_minute: 60, stripe_api: None }
     }
 }
 

@@ -103,6 +103,7 @@ fn record(offset: u64) -> RecordRow {
         mode: Some(Mode::Live),
         event_id: format!("evt_1T{offset:020}"),
         event_type: "invoice.paid".to_owned(),
+        is_backfill: false,
         at: Timestamp(NOW + offset as i64),
         outcome: Outcome::Counted,
         story: Some(StoryId(offset + 1)),

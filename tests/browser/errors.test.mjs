@@ -87,7 +87,7 @@ step('several mistakes are told at once', async () => {
 
 step('a form that was not made by this session is refused', async () => {
   await page.goto(product.at('/demo/connections'))
-  await page.locator('input[name="csrf"]').evaluate((field) => { field.value = 'somebody-elses' })
+  await page.locator('#connect input[name="csrf"]').evaluate((field) => { field.value = 'somebody-elses' })
   await workspace().fill('Tiny Tools')
   await secret().fill('whsec_browserTest0123456789')
   await page.getByRole('button', { name: 'Connect Stripe' }).click()

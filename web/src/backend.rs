@@ -12,36 +12,7 @@ use std::error::Error;
 use std::fmt;
 use thiserror::Error;
 
-/// What Stripe has to send, in the order of its own list.
-pub const STRIPE_EVENTS: [&str; 27] = [
-    "checkout.session.completed",
-    "checkout.session.async_payment_succeeded",
-    "checkout.session.async_payment_failed",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.voided",
-    "invoice_payment.paid",
-    "charge.succeeded",
-    "charge.refunded",
-    "refund.created",
-    "refund.updated",
-    "refund.failed",
-    "charge.dispute.created",
-    "charge.dispute.funds_withdrawn",
-    "charge.dispute.funds_reinstated",
-    "charge.dispute.closed",
-    "customer.subscription.created",
-    "customer.subscription.updated",
-    "customer.subscription.deleted",
-    "customer.discount.created",
-    "promotion_code.created",
-    "promotion_code.updated",
-    "coupon.created",
-    "coupon.updated",
-    "coupon.deleted",
-    "credit_note.created",
-    "credit_note.voided",
-];
+pub use store::control::STRIPE_EVENTS;
 
 /// The secret a browser shows to prove its session.
 #[derive(Clone, PartialEq, Eq)]
@@ -272,10 +243,12 @@ pub struct LiveSignal {
 pub trait Backend:
     crate::accounts::Accounts
     + crate::alerts::Alerts
+    + crate::codes::Codes
     + crate::mail_settings::MailDesk
     + crate::people::People
     + crate::portal::Portals
     + crate::portal_desk::PortalDesks
+    + crate::stripe_keys::StripeKeys
     + crate::workspace::Workspaces
 {
     /// Uses up a one-time token. `None`: unknown, used or expired.

@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod assets;
 pub mod backend;
+pub mod codes;
 mod download;
 pub mod error;
 pub mod layout;
@@ -31,6 +32,7 @@ pub mod render;
 #[doc(hidden)]
 pub mod sample;
 pub mod session;
+pub mod stripe_keys;
 mod times;
 pub mod view;
 pub mod words;

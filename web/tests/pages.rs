@@ -92,6 +92,7 @@ async fn every_page_is_whole_and_fetches_nothing_from_elsewhere() {
         &purchase,
         "/demo/connections",
         "/acme/connections",
+        "/fresh/connections?mode=test&connected=key",
         "/acme/alerts?mode=live",
         "/acme/alerts/00000000000000a1?mode=live",
         "/fresh/alerts",
@@ -351,6 +352,7 @@ async fn foreign_and_unknown_addresses_look_alike() {
         "/foreign/connections/1/disconnect",
         "/acme/connections/99/disconnect",
         "/foreign/settings",
+        "/foreign/codes",
         "/foreign/live?mode=test",
         "/nothing",
         "/assets/none.js",
@@ -391,6 +393,51 @@ async fn a_form_without_the_token_changes_nothing() {
         assert!(answer.body.contains("no longer valid"));
     }
     assert!(site.ok("/fresh/connections").await.body.contains("Nothing is connected yet"));
+}
+
+#[tokio::test]
+async fn a_restricted_key_is_checked_and_never_sent_back() {
+    let site = Site::new();
+    let post = async |form: &str| site.post("/demo/connections/key", &format!("csrf={CSRF}&{form}")).await;
+    let wrong = post("mode=test&workspace=Tiny+Tools&key=rk_live_1234567").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.body.contains("id=\"restricted-error\">This is a live key, and this page shows test data."));
+    assert!(wrong.body.contains("value=\"Tiny Tools\"") && !wrong.body.contains("rk_live_1234567"));
+    let small = post("mode=test&workspace=Tiny+Tools&key=rk_test_small").await;
+    assert_eq!(small.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(small.body.contains("<strong>Webhook Endpoints: Write</strong>"), "{}", small.body);
+    let unknown = post("mode=test&workspace=Tiny+Tools&key=rk_test_unknown").await;
+    assert!(unknown.body.contains("Stripe does not know this key.") && !unknown.body.contains("rk_test_unknown"));
+    let forged = site.post("/demo/connections/key", "csrf=x&mode=test&workspace=Tiny+Tools&key=rk_test_1").await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.get("/tiny-tools/connections").await.status, StatusCode::NOT_FOUND, "nothing was made");
+    let made = post("mode=test&workspace=Tiny+Tools&key=rk_test_1234567").await;
+    assert_eq!(
+        (made.status, header_text(&made, header::LOCATION)),
+        (StatusCode::SEE_OTHER, "/tiny-tools/connections?mode=test&connected=key")
+    );
+}
+
+#[tokio::test]
+async fn reading_shows_its_bar_its_trouble_and_a_button() {
+    let site = Site::new();
+    let page = site.ok("/acme/connections").await.body;
+    assert!(page.contains("<progress max=\"100\" value=\"") && page.contains("1,234 events so far, back to"));
+    assert!(page.contains("It was tried 8 times.") && page.contains(">Try again</button>"));
+    assert!(page.contains("Made by you at Stripe") && page.contains("<li>credit_note.voided</li>"));
+    let again = |csrf: &str| format!("csrf={csrf}&mode=test&page_mode=live");
+    let begun = site.post("/acme/connections/1/read", &again(CSRF)).await;
+    assert_eq!(
+        (begun.status, header_text(&begun, header::LOCATION)),
+        (StatusCode::SEE_OTHER, "/acme/connections?mode=live")
+    );
+    assert_eq!(site.post("/acme/connections/1/read", &again("x")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.post("/acme/connections/9/read", &again(CSRF)).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.post("/foreign/connections/1/read", &again(CSRF)).await.status, StatusCode::NOT_FOUND);
+    let page = site.ok("/acme/codes").await.body;
+    assert!(page.contains("NINA&#60;b&#62;20") && page.contains("BLACK FRIDAY"), "{page}");
+    let nobody = site.post("/acme/codes", &format!("csrf={CSRF}&code=OMAR10&affiliate=")).await;
+    assert!(nobody.status == StatusCode::UNPROCESSABLE_ENTITY && nobody.body.contains("Choose who gets the code."));
 }
 
 #[tokio::test]

@@ -217,6 +217,7 @@ fn remember(fold: &SqliteFoldStore, vendor: VendorId, booked: &[Booked], end: u6
             mode: Some(Mode::Live),
             event_id: format!("evt_{}", one.row.src_off),
             event_type: "checkout.session.completed".to_owned(),
+            is_backfill: false,
             at: one.lines[0].booked_at,
             outcome: Outcome::Counted,
             story: Some(story),

@@ -25,6 +25,7 @@ fn commit(offsets: std::ops::Range<u64>) -> Commit {
         mode: Some(Mode::Live),
         event_id: String::new(),
         event_type: String::new(),
+        is_backfill: false,
         at: Timestamp(0),
         outcome: Outcome::Counted,
         story: None,

@@ -56,6 +56,16 @@ fn read_answer(request: &str, body: &RawValue, seen: &Seen, decoded: &mut Decode
         let code: stripe::PromotionCode = read(body)?;
         let discount = promotion_code_of(&code);
         decoded.sightings.push(Sighting::promotion_code(&code.id, discount.code, discount.coupon, seen));
+    } else if path.starts_with("/v1/promotion_codes?") {
+        let list: stripe::List<stripe::PromotionCode> = read(body)?;
+        for code in list.data.iter().filter(|code| !code.id.is_empty()) {
+            let discount = promotion_code_of(code);
+            decoded.sightings.push(Sighting::promotion_code(&code.id, discount.code, discount.coupon, seen));
+        }
+    } else if path.starts_with("/v1/coupons?") {
+        let list: stripe::List<stripe::Named> = read(body)?;
+        let named = list.data.iter().filter(|coupon| !coupon.id.is_empty());
+        decoded.sightings.extend(named.map(|coupon| Sighting::listed_coupon(&coupon.id)));
     } else if path.starts_with("/v1/invoices?") {
         read_history(body, decoded)?;
     } else if path.starts_with("/v1/invoices/") {

@@ -4,6 +4,40 @@ use super::{Id, Minor};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// What Stripe has to send, in the order of its own list.
+pub const STRIPE_EVENTS: [&str; 27] = [
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.voided",
+    "invoice_payment.paid",
+    "charge.succeeded",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.discount.created",
+    "promotion_code.created",
+    "promotion_code.updated",
+    "coupon.created",
+    "coupon.updated",
+    "coupon.deleted",
+    "credit_note.created",
+    "credit_note.voided",
+];
+
+/// The API version that our requests name and that endpoints made by us are pinned to. What comes is read by its shape.
+pub const STRIPE_VERSION: &str = "2025-09-30.clover";
+
 /// An event.
 #[derive(Debug, Deserialize)]
 pub struct Event {

@@ -59,12 +59,17 @@ pub(super) fn connect(
 }
 
 /// Gives the state of a connection to the log.
-fn announce(database: &dyn Database, vendor: VendorId, set: SetConnection, now: Timestamp) -> ControlResult<()> {
+pub(super) fn announce(
+    database: &dyn Database,
+    vendor: VendorId,
+    set: SetConnection,
+    now: Timestamp,
+) -> ControlResult<()> {
     let seq = take_sequence(database, vendor, 1)?;
     enqueue(database, vendor, seq, &Decision::SetConnection(set), now)
 }
 
-fn connection_of_account(
+pub(super) fn connection_of_account(
     database: &dyn Database,
     vendor: VendorId,
     provider: Provider,
@@ -78,7 +83,11 @@ fn connection_of_account(
 }
 
 /// A connection as the log knows it.
-fn set_connection(database: &dyn Database, vendor: VendorId, id: ConnectionId) -> ControlResult<SetConnection> {
+pub(super) fn set_connection(
+    database: &dyn Database,
+    vendor: VendorId,
+    id: ConnectionId,
+) -> ControlResult<SetConnection> {
     let sql = format!("select {COLUMNS} from connections where vendor = ?1 and id = ?2");
     let row = database.query_optional(&sql, values![vendor.0, id.0])?.map(connection_row).transpose()?;
     let row = row.ok_or_else(|| ControlError::NotFound(format!("connection {id} of vendor {vendor}")))?;
@@ -119,7 +128,7 @@ fn connection_row(row: Row) -> DatabaseResult<ConnectionRow> {
 
 /// Inserts the connection, or opens it again. What happened while it was closed is unknown,
 /// so that its history then begins anew, unless the caller says that it is complete.
-fn open_connection(
+pub(super) fn open_connection(
     database: &dyn Database,
     vendor: VendorId,
     request: &ConnectRequest,
@@ -147,7 +156,7 @@ fn open_connection(
     Ok(before.connection)
 }
 
-fn open_endpoint(
+pub(super) fn open_endpoint(
     database: &dyn Database,
     sealer: &Sealer,
     vendor: VendorId,
@@ -183,7 +192,7 @@ pub(super) fn row_name(table: &str, id: u64) -> String {
     format!("{table}/{id}")
 }
 
-fn add_secret(
+pub(super) fn add_secret(
     database: &dyn Database,
     sealer: &Sealer,
     vendor: VendorId,
@@ -235,7 +244,7 @@ fn open_secret(sealer: &Sealer, row: &Row) -> ControlResult<(u64, SecretText, Ti
 }
 
 /// The newest key of a mode takes the place of the one before.
-fn set_lookup_key(
+pub(super) fn set_lookup_key(
     database: &dyn Database,
     sealer: &Sealer,
     (vendor, connection): (VendorId, ConnectionId),
@@ -262,7 +271,7 @@ fn set_lookup_key(
 
 /// The mode that a key is for. Stripe writes it into the key; asking with the wrong one would
 /// bring a "not found" into the log.
-fn mode_of_key(provider: Provider, key: &SecretText, hint: Option<Mode>) -> ControlResult<Option<Mode>> {
+pub(super) fn mode_of_key(provider: Provider, key: &SecretText, hint: Option<Mode>) -> ControlResult<Option<Mode>> {
     let key = key.expose();
     let said = match provider {
         Provider::Stripe if key.starts_with("sk_test_") || key.starts_with("rk_test_") => Some(Mode::Test),
@@ -451,7 +460,7 @@ pub(super) fn mode_named(name: &str) -> Option<Mode> {
     [Mode::Test, Mode::Live].into_iter().find(|mode| mode.name() == name)
 }
 
-fn checked_secret(field: &str, secret: &SecretText) -> ControlResult<SecretText> {
+pub(super) fn checked_secret(field: &str, secret: &SecretText) -> ControlResult<SecretText> {
     let text = secret.expose().trim();
     if text.is_empty() {
         return Err(ControlError::invalid(field, "is blank; copy it from the provider's page"));
@@ -465,7 +474,7 @@ fn checked_secret(field: &str, secret: &SecretText) -> ControlResult<SecretText>
     Ok(SecretText::new(text))
 }
 
-fn checked_address(address: &str) -> ControlResult<String> {
+pub(super) fn checked_address(address: &str) -> ControlResult<String> {
     let address = address.trim().trim_end_matches('/');
     let is_web = address.starts_with("https://") || address.starts_with("http://");
     if !is_web || address.len() > MAX_ADDRESS_CHARACTERS {

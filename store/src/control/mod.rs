@@ -36,6 +36,8 @@ mod sealer;
 mod sign_in;
 mod sqlite_store;
 mod store;
+mod stripe;
+mod stripe_rows;
 mod summaries;
 mod upkeep;
 mod vendors;
@@ -59,6 +61,8 @@ mod conformance_portal;
 #[cfg(test)]
 mod conformance_portal_desk;
 #[cfg(test)]
+mod conformance_stripe;
+#[cfg(test)]
 mod moving_tests;
 #[cfg(test)]
 mod postgres_tests;
@@ -78,6 +82,7 @@ pub use postgres_store::{POSTGRES_MIGRATIONS, PostgresControlStore};
 pub use sign_in::SIGN_IN_LIFE_MS;
 pub use sqlite_store::SqliteControlStore;
 pub use store::ControlStoreOn;
+pub use stripe::*;
 pub use summaries::*;
 
 use crate::scope::TenantScope;
@@ -138,7 +143,7 @@ pub type ControlResult<T> = Result<T, ControlError>;
 /// `operator` or `command line`; `now` is the caller's clock.
 #[async_trait]
 pub trait ControlStore:
-    People + MailQueue + MailChoices + Summaries + Portal + PortalDesk + Alerts + Breakages
+    People + MailQueue + MailChoices + Summaries + Portal + PortalDesk + Alerts + Breakages + StripeKeys
 {
     // Vendors
 

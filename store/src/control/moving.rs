@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every table, those that others refer to first.
-pub(super) const TABLES: [&str; 37] = [
+pub(super) const TABLES: [&str; 39] = [
     "vendors",
     "connections",
     "endpoints",
@@ -51,6 +51,8 @@ pub(super) const TABLES: [&str; 37] = [
     "portal_openings",
     "mailed_summaries",
     "broken_endpoints",
+    "stripe_webhooks",
+    "stripe_reads",
 ];
 /// Rows that are in memory at the same time.
 const PAGE_ROWS: u64 = 1_000;

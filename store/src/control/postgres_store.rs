@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// The schema.
-pub const POSTGRES_MIGRATIONS: [Migration; 8] = [
+pub const POSTGRES_MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -61,6 +61,12 @@ pub const POSTGRES_MIGRATIONS: [Migration; 8] = [
         version: 8,
         name: "0008_mail",
         sql: include_str!("../../../schemas/migrations/postgres/control/0008_mail.sql"),
+        oldest_reader: 1,
+    },
+    Migration {
+        version: 9,
+        name: "0009_stripe_keys",
+        sql: include_str!("../../../schemas/migrations/postgres/control/0009_stripe_keys.sql"),
         oldest_reader: 1,
     },
 ];

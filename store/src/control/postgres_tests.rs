@@ -6,6 +6,7 @@ use super::conformance_decisions::decide;
 use super::conformance_mail_choices::switched_off_by_link;
 use super::conformance_people::{mail, session_of};
 use super::conformance_portal::portal_session_of;
+use super::conformance_stripe::connected as connected_with_key;
 use super::test_places::{PostgresPlace, may_block};
 use super::*;
 use crate::postgres::{PostgresError, PostgresPool, PostgresSettings, migrate};
@@ -274,12 +275,13 @@ async fn an_unprivileged_role_sees_no_foreign_row() {
         store.set_payout_address(&guest, "somewhere", NOW).await.unwrap();
         switched_off_by_link(&*store, vendor, &guest, "a@example.com").await;
         store.note_broken(vendor, "endpoint", NOW, Vec::new(), NOW).await.unwrap();
+        connected_with_key(&*store, slug).await;
         store.add_member(vendor, owner, Role::Owner, "test", NOW).await.unwrap();
         vendors.push(vendor);
     }
     store.create_login_token(NOW).await.unwrap();
     let tables = place.texts(TENANT_TABLES);
-    assert_eq!(tables.len(), 29, "{tables:?}");
+    assert_eq!(tables.len(), 31, "{tables:?}");
     let stranger = Stranger::new(&place);
     let (acme, globex) = (vendors[0], vendors[1]);
     let blind = PostgresSettings { pool_size: 1, all_tenants: false, ..place.settings() };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// The schema.
-pub const MIGRATIONS: [Migration; 8] = [
+pub const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "0001_control",
@@ -50,6 +50,11 @@ pub const MIGRATIONS: [Migration; 8] = [
         sql: include_str!("../../../schemas/migrations/control/0007_portal_desk.sql"),
     },
     Migration { version: 8, name: "0008_mail", sql: include_str!("../../../schemas/migrations/control/0008_mail.sql") },
+    Migration {
+        version: 9,
+        name: "0009_stripe_keys",
+        sql: include_str!("../../../schemas/migrations/control/0009_stripe_keys.sql"),
+    },
 ];
 
 const READERS: usize = 4;

@@ -95,6 +95,7 @@ fn row(offset: u64, event_id: &str, outcome: Outcome) -> RecordRow {
         mode: Some(Mode::Live),
         event_id: event_id.to_owned(),
         event_type: "invoice.paid".to_owned(),
+        is_backfill: false,
         at: Timestamp(NOW.0 + offset as i64),
         outcome,
         story: None,
@@ -397,6 +398,25 @@ fn stories_and_names_come_back_in_the_order_asked() {
         });
         commit(store, PARTITION, 3, &Commit { stories: vec![put(&changed)], ..Commit::default() }).unwrap();
         assert_eq!(store.stories(&[one.id]).unwrap(), [Some(changed)]);
+    });
+}
+
+#[test]
+fn the_catalogue_is_read_in_pages_by_kind() {
+    on_every_backend(|store| {
+        let entry = |listed| CatalogueEntry { listed, ..CatalogueEntry::default() };
+        let keys = ["coupon:a", "coupon:b\0", "coupon:c", "di:1", "promo:x", "promo:y"];
+        let mut catalogue: Vec<_> = keys.iter().map(|key| (scope(), (*key).to_owned(), entry(true))).collect();
+        catalogue.push((Scope { mode: Mode::Test, ..scope() }, "promo:z".to_owned(), entry(false)));
+        commit(store, PARTITION, 1, &Commit { catalogue, ..Commit::default() }).unwrap();
+        let page = |kind: &str, after: &str, limit| -> Vec<String> {
+            let found = store.catalogue_page(scope(), kind, after, limit).unwrap();
+            found.into_iter().map(|(key, entry)| if entry.listed { key } else { panic!("{key}") }).collect()
+        };
+        assert_eq!(page("coupon", "", 2), ["coupon:a", "coupon:b\0"]);
+        assert_eq!(page("coupon", "coupon:b\0", 2), ["coupon:c"]);
+        assert_eq!(page("promo", "coupon:c", 9), ["promo:x", "promo:y"]);
+        assert_eq!(page("promo", "promo:y", 9), Vec::<String>::new());
     });
 }
 
@@ -889,14 +909,15 @@ fn activity_is_counted_by_hour() {
         };
         let decision = RecordRow { event_id: String::new(), mode: None, ..at_hour(3, 12, "set_rule") };
         let foreign = RecordRow { connection: ConnectionId(4), ..at_hour(4, 12, "refund.created") };
+        let asked_for = RecordRow { is_backfill: true, ..at_hour(5, 12, "c") };
         commit(
             store,
             PARTITION,
-            5,
-            &records(vec![at_hour(0, 10, "a"), at_hour(1, 10, "a"), at_hour(2, 12, "b"), decision, foreign]),
+            6,
+            &records(vec![at_hour(0, 10, "a"), at_hour(1, 10, "a"), at_hour(2, 12, "b"), decision, foreign, asked_for]),
         )
         .unwrap();
-        commit(store, PARTITION, 6, &records(vec![at_hour(5, 12, "b")])).unwrap();
+        commit(store, PARTITION, 7, &records(vec![at_hour(6, 12, "b")])).unwrap();
         let since = |hour: i64| store.activity(ConnectionId(3), Timestamp(hour * HOUR)).unwrap();
         let types = vec!["a".to_owned(), "b".to_owned()];
         let last_at = Some(Timestamp(12 * HOUR + 5));

@@ -138,6 +138,8 @@ pub struct RecordRow {
     pub event_id: String,
     /// The provider's event type, or the kind of the record.
     pub event_type: String,
+    /// We asked for it: nobody delivered it. Only counts of deliveries ask, it is not stored.
+    pub is_backfill: bool,
     /// Time on the record.
     pub at: Timestamp,
     /// Its one outcome.
@@ -305,6 +307,15 @@ pub trait FoldStore: SpikeRows {
     ) -> Result<Vec<StoryId>, FoldStoreError>;
     /// A catalogue entry.
     fn catalogue_entry(&self, scope: Scope, key: &str) -> Result<Option<CatalogueEntry>, FoldStoreError>;
+    /// Catalogue entries whose key begins with a kind (`promo`, `coupon`, `di`) and a colon, in the order of their keys, after
+    /// the key `after` (empty: from the first), at most `limit`.
+    fn catalogue_page(
+        &self,
+        scope: Scope,
+        kind: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, CatalogueEntry)>, FoldStoreError>;
     /// The best answer to a question.
     fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, FoldStoreError>;
     /// The decisions of each vendor in their order, in the order asked.

@@ -2,7 +2,7 @@
 
 use super::postgres_columns::{mode_number, restored, stored, story_id};
 use super::postgres_store::read;
-use super::prepare::{hash, parse};
+use super::prepare::{catalogue_range, hash, parse};
 use super::*;
 use crate::postgres::PostgresConnection;
 use ::postgres::Row;
@@ -116,6 +116,22 @@ pub(super) fn body(
 ) -> Result<Option<Vec<u8>>, FoldStoreError> {
     let values: [&(dyn ToSql + Sync); 3] = [&(scope.connection.0 as i64), &mode_number(scope.mode), &stored(key)];
     Ok(connection.query_optional(sql, &values)?.map(|row| read(&row, 0)).transpose()?)
+}
+
+/// Keys and bodies of a kind in the catalogue.
+pub(super) fn catalogue(
+    connection: &mut PostgresConnection,
+    scope: Scope,
+    (kind, after): (&str, &str),
+    limit: usize,
+) -> Result<Vec<(String, Vec<u8>)>, FoldStoreError> {
+    let sql = "select key, body from catalogue
+               where connection = $1 and livemode = $2 and key > $3 and key < $4 order by key limit $5";
+    let (from, to) = catalogue_range(kind, after);
+    let (from, number, limit) = (stored(&from), scope.connection.0 as i64, limit as i64);
+    let values: [&(dyn ToSql + Sync); 5] = [&number, &mode_number(scope.mode), &from, &to, &limit];
+    let rows = connection.query(sql, &values)?;
+    rows.iter().map(|row| Ok((restored(read(row, 0)?), read(row, 1)?))).collect()
 }
 
 /// Records as they are listed.

@@ -132,6 +132,17 @@ impl FoldStore for PostgresFoldStore {
         body.map(|body| parse("catalogue", &body)).transpose()
     }
 
+    fn catalogue_page(
+        &self,
+        scope: Scope,
+        kind: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, CatalogueEntry)>, FoldStoreError> {
+        let rows = self.pool.run(|connection| postgres_read::catalogue(connection, scope, (kind, after), limit))?;
+        rows.into_iter().map(|(key, body)| Ok((key, parse("catalogue", &body)?))).collect()
+    }
+
     fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, FoldStoreError> {
         let sql = "select body from answers where connection = $1 and livemode = $2 and request = $3";
         let body = self.pool.run(|connection| postgres_read::body(connection, sql, scope, request))?;

@@ -43,6 +43,7 @@ fn rows_of(vendor: VendorId, offset: u64) -> Commit {
             mode: Some(Mode::Live),
             event_id: name("evt"),
             event_type: "invoice.paid".to_owned(),
+            is_backfill: false,
             at: Timestamp(1),
             outcome: Outcome::Refused("bad".to_owned()),
             story: Some(id),

@@ -24,15 +24,21 @@ pub(super) fn hash(bytes: Vec<u8>) -> [u8; 32] {
     bytes.try_into().unwrap_or([0; 32])
 }
 
+/// The first and the first too large key of a kind in the catalogue: `;` comes after `:`.
+pub(super) fn catalogue_range(kind: &str, after: &str) -> (String, String) {
+    let first = format!("{kind}:");
+    (if after > first.as_str() { after.to_owned() } else { first }, format!("{kind};"))
+}
+
 /// What a position's cursor is stored as.
 pub(super) fn cursor(position: &Position) -> Option<String> {
     position.fanout.as_ref().map(|fanout| String::from_utf8(json(fanout)).expect("JSON is UTF-8"))
 }
 
-/// Deliveries of a commit by (connection, hour, event type): how many, and when the last came.
+/// Deliveries of a commit, without what we asked for, by (connection, hour, event type): how many, and when the last came.
 pub(super) fn activity(commit: &Commit) -> BTreeMap<(i64, i64, &str), (i64, i64)> {
     let mut counts: BTreeMap<(i64, i64, &str), (i64, i64)> = BTreeMap::new();
-    for row in commit.records.iter().filter(|row| !row.event_id.is_empty()) {
+    for row in commit.records.iter().filter(|row| !row.event_id.is_empty() && !row.is_backfill) {
         let key = (row.connection.0 as i64, row.at.0 / HOUR_MS, row.event_type.as_str());
         let count = counts.entry(key).or_default();
         *count = (count.0 + 1, count.1.max(row.at.0));

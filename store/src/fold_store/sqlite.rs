@@ -1,6 +1,6 @@
 //! The fold store on one SQLite file.
 
-use super::prepare::{HOUR_MS, hash, parse};
+use super::prepare::{HOUR_MS, catalogue_range, hash, parse};
 use super::*;
 use crate::sqlite::{Migration, open_reader, open_writer};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -234,6 +234,27 @@ impl FoldStore for SqliteFoldStore {
             .query_row(params![scope.connection.0 as i64, scope.mode.as_u8(), key], |row| row.get(0))
             .optional()?;
         body.map(|body| parse("catalogue", &body)).transpose()
+    }
+
+    fn catalogue_page(
+        &self,
+        scope: Scope,
+        kind: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, CatalogueEntry)>, FoldStoreError> {
+        let (from, to) = catalogue_range(kind, after);
+        let rows: Vec<(String, Vec<u8>)> = self.read(|reader| {
+            let sql = "select key, body from catalogue
+                       where connection = ?1 and livemode = ?2 and key > ?3 and key < ?4 order by key limit ?5";
+            let values = params![scope.connection.0 as i64, scope.mode.as_u8(), from, to, limit as i64];
+            let rows = reader
+                .prepare_cached(sql)?
+                .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })?;
+        rows.into_iter().map(|(key, body)| Ok((key, parse("catalogue", &body)?))).collect()
     }
 
     fn answer(&self, scope: Scope, request: &str) -> Result<Option<Answer>, FoldStoreError> {

@@ -49,6 +49,8 @@ export class Product {
     this.port = 0
     /** The one-time address that the last start printed. */
     this.openUrl = ''
+    /** Is given everything that it says, if set. */
+    this.hears = null
   }
 
   /** Starts it and waits for the printed address. A second start takes the port of the first. */
@@ -87,6 +89,7 @@ export class Product {
   }
 
   #remember(text) {
+    this.hears?.(text)
     this.#log = (this.#log + text).slice(-KEPT_LOG_CHARACTERS)
   }
 

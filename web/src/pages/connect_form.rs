@@ -81,7 +81,7 @@ impl TypedForm {
 }
 
 /// What was found, as errors of fields.
-fn no_problems(checks: &[(&str, Option<&str>)]) -> Result<(), Vec<FieldError>> {
+pub(super) fn no_problems(checks: &[(&str, Option<&str>)]) -> Result<(), Vec<FieldError>> {
     let errors: Vec<FieldError> = checks
         .iter()
         .filter_map(|(field, problem)| {
@@ -92,12 +92,12 @@ fn no_problems(checks: &[(&str, Option<&str>)]) -> Result<(), Vec<FieldError>> {
 }
 
 /// The name as it stands in addresses: `Tiny Tools` becomes `tiny-tools`. Empty if nothing of it can.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let words = name.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
-fn workspace_problem(name: &str, vendors: &[VendorView]) -> Option<&'static str> {
+pub(super) fn workspace_problem(name: &str, vendors: &[VendorView]) -> Option<&'static str> {
     let slug = slug(name);
     let taken = vendors.iter().find(|vendor| vendor.slug == slug);
     if name.is_empty() {
@@ -144,7 +144,7 @@ fn other_secret_problem(secret: &str) -> Option<&'static str> {
     }
 }
 
-fn key_problem(key: &str) -> Option<&'static str> {
+pub(super) fn key_problem(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         None
     } else if key.starts_with("sk_") {

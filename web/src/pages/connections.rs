@@ -2,6 +2,8 @@
 
 use super::Filled;
 use super::connect_form::TypedForm;
+use super::key_form::{KeyFormCard, KeyProblems, TypedKey};
+use super::setup_card::{SetupCard, setup_card};
 use super::{Asked, given};
 use crate::App;
 use crate::backend::{ConnectionView, FieldError, FormError, STRIPE_EVENTS, VendorView};
@@ -11,6 +13,7 @@ use crate::links::Link;
 use crate::money::count;
 use crate::render::{self, CachePolicy, PageAnswer, Refresh};
 use crate::session::{Here, Visitor};
+use crate::stripe_keys::SetupView;
 use crate::times;
 use askama::Template;
 use axum::Router;
@@ -43,11 +46,11 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let here = visitor.locate(&app, &vendor, given(&filters.mode)).await?;
-    let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
-    let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
-    let form = view.form(&TypedForm::default(), &[], given(&filters.connected).and_then(Provider::from_name));
+    let viewed = Viewed::read(&app, &visitor, &vendor).await?;
+    let view = View { app: &app, visitor: &visitor, here: &here, viewed: &viewed };
+    let forms = view.forms(&TypedForm::default(), &[], given(&filters.connected))?;
     let layout = view.layout();
-    let mut answer = view.answer(&layout, form, StatusCode::OK, CachePolicy::AskFirst)?;
+    let mut answer = view.answer(&layout, forms, StatusCode::OK, CachePolicy::AskFirst)?;
     answer.only_body = filters.fragment.is_some();
     // Deliveries that change no figure still change this page, so its tag is that of its content.
     if answer.only_body && render::is_unchanged(&headers, &answer.refresh.etag) {
@@ -76,40 +79,77 @@ async fn connect(
             Err(FormError::Backend(error)) => return Err(error.into()),
         },
     };
-    let connections = app.backend.connections(&visitor.cookie, &vendor).await?;
-    let view = View { app: &app, visitor: &visitor, here: &here, connections: &connections };
-    let form = view.form(&typed, &errors, None);
+    let viewed = Viewed::read(&app, &visitor, &vendor).await?;
+    let view = View { app: &app, visitor: &visitor, here: &here, viewed: &viewed };
+    let forms = view.forms(&typed, &errors, None)?;
     let layout = view.layout();
-    view.answer(&layout, form, StatusCode::UNPROCESSABLE_ENTITY, CachePolicy::Never)?.respond()
+    view.answer(&layout, forms, StatusCode::UNPROCESSABLE_ENTITY, CachePolicy::Never)?.respond()
 }
 
-struct View<'a> {
-    app: &'a App,
-    visitor: &'a Visitor,
-    here: &'a Here,
-    connections: &'a [ConnectionView],
+/// What there is to see.
+pub(super) struct Viewed {
+    connections: Vec<ConnectionView>,
+    setups: Vec<SetupView>,
+}
+
+impl Viewed {
+    pub(super) async fn read(app: &App, visitor: &Visitor, vendor: &str) -> Result<Viewed, PageError> {
+        Ok(Viewed {
+            connections: app.backend.connections(&visitor.cookie, vendor).await?,
+            setups: app.backend.stripe_setups(&visitor.cookie, vendor).await?,
+        })
+    }
+}
+
+pub(super) struct View<'a> {
+    pub(super) app: &'a App,
+    pub(super) visitor: &'a Visitor,
+    pub(super) here: &'a Here,
+    pub(super) viewed: &'a Viewed,
 }
 
 impl View<'_> {
-    fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> Layout {
         Layout::new(Section::Connections.label(), Section::Connections, self.visitor, self.here)
     }
 
-    fn answer<'a>(
+    /// The page around both forms.
+    pub(super) fn answer<'a>(
         &self,
         layout: &'a Layout,
-        form: ConnectForm,
+        forms: String,
         status: StatusCode,
         cache: CachePolicy,
     ) -> Result<PageAnswer<'a>, PageError> {
-        let body = ConnectionsBody::new(self.connections, &self.here.vendor, self.app.now()).render()?;
+        let body = ConnectionsBody::new(self).render()?;
         let url = Link::to(&[&self.here.vendor.slug, "connections"])
             .with("mode", self.here.place.mode.name())
             .with("fragment", "1")
             .build();
         let etag = render::etag(&[&body], self.app.now());
         let refresh = Refresh { url, etag, watermark: 0, as_of: String::new(), polls: true };
-        Ok(PageAnswer { layout, fixed: form.render()?, body, refresh, only_body: false, status, cache })
+        Ok(PageAnswer { layout, fixed: forms, body, refresh, only_body: false, status, cache })
+    }
+
+    /// Both forms, that for a secret as typed.
+    fn forms(&self, typed: &TypedForm, errors: &[FieldError], connected: Option<&str>) -> Result<String, PageError> {
+        let secret_form = self.form(typed, errors, connected.and_then(Provider::from_name));
+        let is_first = self.is_first() && errors.is_empty();
+        let mut key_form = KeyFormCard::new(self, &TypedKey::default(), &KeyProblems::default(), is_first);
+        key_form.just_connected = connected == Some("key");
+        Ok(format!("{}{}", key_form.render()?, secret_form.render()?))
+    }
+
+    /// Both forms, that for a key as typed.
+    pub(super) fn forms_with_key(&self, typed: &TypedKey, problems: &KeyProblems) -> Result<String, PageError> {
+        let is_open = self.is_first() || KeyFormCard::has_problems(problems);
+        let key_form = KeyFormCard::new(self, typed, problems, is_open);
+        Ok(format!("{}{}", key_form.render()?, self.form(&TypedForm::default(), &[], None).render()?))
+    }
+
+    /// Nothing is connected yet, as far as this workspace is concerned.
+    fn is_first(&self) -> bool {
+        self.viewed.connections.is_empty() || self.here.vendor.is_demo
     }
 
     fn form(&self, typed: &TypedForm, errors: &[FieldError], just_connected: Option<Provider>) -> ConnectForm {
@@ -122,7 +162,7 @@ impl View<'_> {
             action: Link::to(&[&vendor.slug, "connections"]).build(),
             csrf: self.visitor.session.csrf.0.clone(),
             is_demo: vendor.is_demo,
-            is_open: self.connections.is_empty() || vendor.is_demo || !errors.is_empty(),
+            is_open: self.is_first() || !errors.is_empty(),
             just_connected: just_connected.map(|provider| (super::provider_name(provider), webhook_place(provider))),
             typed: typed.clone(),
             workspace_error: of("workspace"),
@@ -180,6 +220,9 @@ pub(crate) struct ConnectionCard {
     failures: Vec<FailureRow>,
     missing_event_types: Vec<String>,
     missing: Vec<String>,
+    setups: Vec<SetupCard>,
+    /// Its endpoint at the provider is known to send everything.
+    is_complete: bool,
 }
 
 /// One reason for failures, in words.
@@ -197,14 +240,27 @@ pub(crate) struct ConnectionsBody {
     cards: Vec<ConnectionCard>,
     is_demo: bool,
     time_zone: String,
+    /// For the buttons.
+    csrf: String,
+    mode: &'static str,
 }
 
 impl ConnectionsBody {
-    pub(crate) fn new(connections: &[ConnectionView], vendor: &VendorView, now: Timestamp) -> ConnectionsBody {
+    fn new(view: &View<'_>) -> ConnectionsBody {
+        let (vendor, now) = (&view.here.vendor, view.app.now());
+        let card = |connection: &ConnectionView| {
+            let mine = view.viewed.setups.iter().filter(|setup| setup.endpoint_url == connection.endpoint_url);
+            let setups: Vec<SetupCard> =
+                mine.map(|setup| setup_card(setup, &vendor.slug, &vendor.time_zone, now)).collect();
+            let is_complete = !setups.is_empty() && setups.iter().all(|setup| setup.missing_events.is_empty());
+            ConnectionCard { setups, is_complete, ..card(connection, vendor, now) }
+        };
         ConnectionsBody {
-            cards: connections.iter().map(|connection| card(connection, vendor, now)).collect(),
+            cards: view.viewed.connections.iter().map(card).collect(),
             is_demo: vendor.is_demo,
             time_zone: vendor.time_zone.clone(),
+            csrf: view.visitor.session.csrf.0.clone(),
+            mode: view.here.place.mode.name(),
         }
     }
 }
@@ -246,5 +302,7 @@ fn card(connection: &ConnectionView, vendor: &VendorView, now: Timestamp) -> Con
             .collect(),
         missing_event_types: connection.missing_event_types.clone(),
         missing: connection.missing.clone(),
+        setups: Vec::new(),
+        is_complete: false,
     }
 }

@@ -9,6 +9,7 @@ mod connect_form;
 mod connections;
 mod dashboard;
 mod figures;
+mod key_form;
 mod mail_settings;
 mod open;
 mod openid;
@@ -19,6 +20,7 @@ mod purchase;
 mod redemptions;
 mod redemptions_file;
 mod rows;
+mod setup_card;
 mod shown;
 mod sign_in;
 mod waterfall;
@@ -49,6 +51,7 @@ pub(crate) fn router() -> Router<App> {
         .merge(affiliates::router())
         .merge(alerts::router())
         .merge(connections::router())
+        .merge(key_form::router())
         .merge(welcome::router())
         .merge(workspace::router())
         .merge(sign_in::router())

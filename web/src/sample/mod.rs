@@ -4,6 +4,7 @@
 mod accounts;
 mod alerts;
 mod book;
+mod codes;
 mod connections;
 mod explain;
 mod mail_settings;
@@ -11,6 +12,7 @@ mod people;
 mod portal;
 mod portal_desk;
 mod purchases;
+mod stripe_keys;
 mod workspace;
 
 use crate::Clock;

@@ -5,6 +5,7 @@ mod code;
 mod desk;
 mod field;
 mod figures;
+mod free;
 mod give;
 mod import;
 mod invite;
@@ -25,6 +26,7 @@ pub(super) fn router() -> Router<App> {
         .merge(list::router())
         .merge(new::router())
         .merge(one::router())
+        .merge(free::router())
         .merge(code::router())
         .merge(change::router())
         .merge(invite::router())

@@ -25,7 +25,7 @@ impl PortalDesks for SampleBackend {
         Ok(PortalAccount {
             name: "Maya".into(),
             email: "maya@example.com".into(),
-            payout_address: "PayPal maya@example.com".into(),
+            payout_address: "Bank of Berlin, DE02 1203 0000".into(),
             sessions: vec![session("a1", "Firefox/141.0 Linux", true), session("b2", "Chrome/141.0 Android", false)],
         })
     }
@@ -62,7 +62,7 @@ impl PortalDesks for SampleBackend {
         _vendor: &str,
         affiliate: AffiliateId,
     ) -> Result<Option<PayoutAddress>, BackendError> {
-        let text = "PayPal maya@example.com".to_owned();
+        let text = "Bank of Berlin, DE02 1203 0000".to_owned();
         let address = PayoutAddress { text, decided_at: self.now(), actor: "affiliate 1".into() };
         Ok((affiliate == AffiliateId(1)).then_some(address))
     }

@@ -7,7 +7,7 @@
 use api::mail::{BrokenLetter, Mail};
 use api::services::Clock;
 use domain::ids::{Provider, Timestamp};
-use ingest::failed::{FailedDelivery, FailureKind};
+use ingest::failed::{FailedDelivery, FailureKind, KEPT_PER_ENDPOINT};
 use std::sync::Arc;
 use std::time::Duration;
 use store::control::{ControlStore, MailId, NewMail, Person, WatchedEndpoint};
@@ -71,7 +71,7 @@ impl BrokenMail {
     /// When either store fails; what was not noted is looked at again.
     pub async fn round(&self) -> anyhow::Result<usize> {
         let mut told = 0;
-        for endpoint in self.control.watched_endpoints().await? {
+        for endpoint in self.control.watched_endpoints((self.clock)()).await? {
             let (fold, connection, now) = (self.fold.clone(), endpoint.connection, (self.clock)());
             let activity = tokio::task::spawn_blocking(move || fold.activity(connection, now)).await??;
             match condition(&endpoint.lists, activity.last_at, now) {
@@ -116,15 +116,20 @@ fn provider_name(provider: Provider) -> &'static str {
 /// What the lists of all processes and the last delivery that was taken come to.
 fn condition(lists: &[String], last_taken: Option<Timestamp>, now: Timestamp) -> Condition {
     // A list of a release that says more is left out.
-    let all = lists.iter().flat_map(|list| serde_json::from_str::<Vec<FailedDelivery>>(list).unwrap_or_default());
-    let wrong: Vec<Timestamp> = all.filter(|one| one.kind == FailureKind::WrongSecret).map(|one| one.at).collect();
+    let kept: Vec<Vec<FailedDelivery>> =
+        lists.iter().map(|list| serde_json::from_str(list).unwrap_or_default()).collect();
+    let wrong = kept.iter().flatten().filter(|one| one.kind == FailureKind::WrongSecret);
+    let wrong: Vec<Timestamp> = wrong.map(|one| one.at).collect();
     let since_taken: Vec<Timestamp> =
         wrong.iter().copied().filter(|at| last_taken.is_none_or(|taken| *at > taken)).collect();
     let (Some(first), Some(last)) = (since_taken.iter().min().copied(), since_taken.iter().max().copied()) else {
         return if last_taken.is_some() { Condition::Well } else { Condition::Unclear };
     };
-    let is_long = now.0 - first.0 >= AFTER_MS && now.0 - last.0 <= FRESH_MS;
-    if is_long && since_taken.len() >= LEAST {
+    // A list keeps the newest ones alone: where it is full, it began longer ago than it says.
+    let is_cut = kept.iter().any(|list| list.len() >= KEPT_PER_ENDPOINT);
+    let quiet_since = last_taken.map_or(0, |taken| taken.0);
+    let has_lasted = now.0 - first.0 >= AFTER_MS || (is_cut && now.0 - quiet_since >= AFTER_MS);
+    if has_lasted && now.0 - last.0 <= FRESH_MS && since_taken.len() >= LEAST {
         Condition::Broken { since: first, refused: since_taken.len() }
     } else {
         Condition::Unclear
@@ -166,6 +171,12 @@ mod tests {
         assert_eq!(broken(&[list(&[at(9), at(8), at(7)])], None), Condition::Unclear, "not long enough");
         assert_eq!(broken(&[list(&[at(3_000), at(2_000), at(1_500)])], None), Condition::Unclear, "it went by");
         assert_eq!(broken(&["not a list".into()], None), Condition::Unclear);
+        // As many as are kept within the last minute: it began before.
+        let flood: Vec<i64> = (0..KEPT_PER_ENDPOINT as i64).map(|one| NOW - one * 500).collect();
+        let told = Condition::Broken { since: Timestamp(flood[99]), refused: 100 };
+        assert_eq!(broken(&[list(&flood)], Some(at(11))), told);
+        assert_eq!(broken(&[list(&flood)], Some(at(9))), Condition::Unclear, "one was taken a moment ago");
+        assert_eq!(broken(&[list(&flood[1..])], Some(at(11))), Condition::Unclear, "all of them are known");
         let mut other = list(&[at(12), at(8), at(2)]);
         other = other.replace("wrong_secret", "no_signature");
         assert_eq!(broken(&[other], None), Condition::Unclear, "strangers call, too");

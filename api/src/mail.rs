@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::control::{
     ClaimedMail, ControlError, ControlStore, INVITE_KIND, MailAddress, MailEnd, MailId, NewMail, PORTAL_LINK_KIND,
-    SIGN_IN_KIND,
+    SIGN_IN_KIND, SUMMARY_KIND,
 };
 pub use store::mail::{Letter, Picture};
 use store::mail::{MailError, MailTransport, Sender, compose};
@@ -26,7 +26,6 @@ const PAUSES_MINUTES: [i64; 8] = [1, 5, 15, 60, 180, 360, 720, 720];
 const MINUTE_MS: i64 = 60_000;
 const SPIKE_KIND: &str = "spike";
 const BROKEN_KIND: &str = "broken";
-const SUMMARY_KIND: &str = "summary";
 
 /// Everything that is mailed. It waits in the queue as JSON, so a newer release must still read what an older one wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -82,7 +82,10 @@ async fn fill(app: Arc<Reading>, edge: String, slug: String, turns: Arc<Semaphor
 pub(super) async fn complete_unfinished(app: &Reading, edge: &str) -> anyhow::Result<()> {
     let since = (app.clock)().0 - UNFINISHED_MS;
     for demo in app.control.own_demos().await?.into_iter().filter(|demo| demo.created_at.0 > since) {
-        complete(app, edge, &demo.slug).await?;
+        // One that cannot be filled keeps no other from it.
+        if let Err(error) = complete(app, edge, &demo.slug).await {
+            tracing::warn!(slug = demo.slug, error = %error, "a demo workspace is not complete: {error:#}");
+        }
     }
     Ok(())
 }

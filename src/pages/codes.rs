@@ -42,9 +42,8 @@ impl Given {
         if let Some(id) = key.strip_prefix("promo:") {
             let text = entry.code()?;
             let coupon = entry.coupon().unwrap_or_default();
-            let is_given = self.texts.contains(&fold_code(text))
-                || self.promotion_codes.contains(id)
-                || (!coupon.is_empty() && self.coupons.contains(coupon));
+            // Who has the coupon has its uses without a code, and no code of it.
+            let is_given = self.texts.contains(&fold_code(text)) || self.promotion_codes.contains(id);
             let free = FreeCode { text: text.into(), promotion_code: id.into(), coupon: coupon.into() };
             return (!is_given).then_some(free);
         }

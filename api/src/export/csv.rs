@@ -48,11 +48,22 @@ fn record(row: &PayoutRow) -> [String; 10] {
 /// A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe before it.
 ///
 /// A formula begins with `=`, `+`, `-` or `@`, some programs skip blanks before it, and some take the wide forms of these
-/// signs too. A tab or a line break at the beginning may move what follows into another cell. Numbers are not texts: a
+/// signs too. A tab or a line break at the beginning may move what follows into another cell, and where the comma stands in numbers
+/// a semicolon ends a cell. Numbers are not texts: a
 /// negative amount stays a number.
 pub(super) fn harmless(text: String) -> String {
     const SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-    if text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(SIGNS) { format!("'{text}") } else { text }
+    const ENDS_A_CELL: [char; 2] = [';', '\t'];
+    let guarded: String = text
+        .split_inclusive(ENDS_A_CELL)
+        .enumerate()
+        .map(|(index, cell)| match index > 0 && cell.trim_start().starts_with(SIGNS) {
+            true => format!("'{cell}"),
+            false => cell.to_owned(),
+        })
+        .collect();
+    let begins = text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(SIGNS);
+    if begins { format!("'{guarded}") } else { guarded }
 }
 
 #[cfg(test)]
@@ -113,13 +124,16 @@ mod tests {
             ("+49 30 1", "'+49 30 1"),
             ("-2", "'-2"),
             ("@sum(a1)", "'@sum(a1)"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "'\t'=1"),
             ("\r=1", "\"'\r=1\""),
             ("\nx", "\"'\nx\""),
             ("  =1", "'  =1"),
             ("＝1", "'＝1"),
             ("=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
             ("a=1", "a=1"),
+            ("DE02 1203;=1+1", "DE02 1203;'=1+1"),
+            ("x; @sum(a1);y", "x;' @sum(a1);y"),
+            ("a;b", "a;b"),
             ("'quoted", "'quoted"),
         ] {
             assert_eq!(name_cell(name), cell);

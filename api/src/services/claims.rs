@@ -54,11 +54,13 @@ pub enum Verdict {
     Organic,
     /// It would be theirs, or nobody's, and was rejected.
     Rejected {
-        /// Why, as stored.
-        reason: String,
+        /// Because several affiliates share the coupon. Other reasons are the vendor's words, which may name others.
+        is_shared: bool,
     },
     /// Something is still to be learnt.
     Waiting,
+    /// Several fit, and none is credited to who asks.
+    NoneOfThem,
     /// There is none that may be told of.
     Unknown,
 }
@@ -72,7 +74,8 @@ impl Verdict {
             Verdict::Rejected { .. } => 2,
             Verdict::Another => 3,
             Verdict::Organic => 4,
-            Verdict::Unknown => 5,
+            Verdict::NoneOfThem => 5,
+            Verdict::Unknown => 6,
         }
     }
 }
@@ -102,14 +105,22 @@ impl Reports {
                 },
             },
         };
-        let found = self.read(&page, &PurchasesPage { limit: MOST_FOUND, ..query }).await?;
+        let query = PurchasesPage { limit: MOST_FOUND, ..query };
+        // Their own first: of a price that many pay there may be more sales in a day than are looked at.
+        let own = PurchasesPage { affiliate: Some(affiliate), ..query.clone() };
+        let own = self.read(&page, &own).await?;
+        let found = if own.is_empty() { self.read(&page, &query).await? } else { own };
         let fits = |row: &&PurchaseRow| match claim {
             Claim::Receipt(_) => true,
             // It may have been another amount once.
             Claim::Paid { gross, .. } => row.gross == *gross,
         };
-        let verdicts = found.iter().filter(fits).map(|row| verdict(row, affiliate));
-        Ok(verdicts.min_by_key(Verdict::rank).unwrap_or(Verdict::Unknown))
+        let verdicts: Vec<Verdict> = found.iter().filter(fits).map(|row| verdict(row, affiliate)).collect();
+        let is_one_sale = verdicts.len() == 1 || matches!(claim, Claim::Receipt(_));
+        let best = verdicts.into_iter().min_by_key(Verdict::rank).unwrap_or(Verdict::Unknown);
+        // Which of several sales of a price they mean, nobody knows.
+        let is_certain = is_one_sale || matches!(best, Verdict::Credited { .. } | Verdict::Waiting | Verdict::Unknown);
+        Ok(if is_certain { best } else { Verdict::NoneOfThem })
     }
 
     async fn named_purchases(&self, page: &Page, id: &str) -> Result<PurchasesPage, ReportError> {
@@ -143,7 +154,7 @@ fn verdict(row: &PurchaseRow, affiliate: AffiliateId) -> Verdict {
             commission: row.commission,
             is_reduced: row.reversed != 0,
         },
-        PurchaseOutcome::Rejected => Verdict::Rejected { reason: row.reason.clone() },
+        PurchaseOutcome::Rejected => Verdict::Rejected { is_shared: row.reason == "ambiguous_coupon" },
         PurchaseOutcome::Merged => Verdict::Unknown,
     }
 }
@@ -180,6 +191,9 @@ mod tests {
         assert_eq!(ask(maya.0, paid(today, 4_900)).await, credited);
         assert_eq!(ask(leo.0, paid(today, 4_900)).await, credited);
         assert_eq!(ask(maya.0, paid(today, 2_500)).await, Verdict::Another);
+        // Of several of one price none of which is theirs, nobody knows which one they mean.
+        api.book(&acme, &[sale(5, leo, "usd", 2_500)]).await;
+        assert_eq!(ask(maya.0, paid(today, 2_500)).await, Verdict::NoneOfThem);
         for nothing in [
             receipt(4),
             receipt(77),
@@ -215,7 +229,7 @@ mod tests {
             src_off: 1,
         };
         let of = |outcome, affiliate| verdict(&row(outcome, affiliate), AffiliateId(5));
-        let rejected = Verdict::Rejected { reason: "self_referral".into() };
+        let rejected = Verdict::Rejected { is_shared: false };
         assert!(matches!(
             of(PurchaseOutcome::Credited, 5),
             Verdict::Credited { is_reduced: true, commission: 120, .. }

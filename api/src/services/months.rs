@@ -1,6 +1,7 @@
 //! The figures of a month, for the mail about it.
 
 use crate::model::{Bucket, Dashboard, DateRange};
+use crate::services::comparison::Comparison;
 use crate::services::reports::{FiguresRequest, ReportError, Reports};
 use async_trait::async_trait;
 use store::scope::TenantScope;
@@ -20,7 +21,11 @@ pub trait MonthFigures: Send + Sync {
 impl MonthFigures for Reports {
     async fn month(&self, scope: &TenantScope, range: &DateRange) -> Result<Dashboard, ReportError> {
         let page = self.open_page(scope).await?;
-        let request = FiguresRequest { bucket: Some(Bucket::Day), ..FiguresRequest::of(range.clone()) };
+        let request = FiguresRequest {
+            bucket: Some(Bucket::Day),
+            against: Comparison::Nothing,
+            ..FiguresRequest::of(range.clone())
+        };
         self.figures(&page, &request, Subject::All).await
     }
 }

@@ -55,7 +55,7 @@ pub trait PurchaseNames: Send + Sync {
     /// The purchase with this business key or alias, after merges.
     async fn resolve(&self, scope: &TenantScope, business_key: &str) -> anyhow::Result<Option<PurchaseId>>;
 
-    /// Purchases with a business key or provider id that contains `text`, at most `limit`.
+    /// Purchases whose business key or provider id is `text`, at most `limit`.
     async fn search(&self, scope: &TenantScope, text: &str, limit: usize) -> anyhow::Result<Vec<PurchaseId>>;
 }
 

@@ -249,7 +249,7 @@ impl StripeReader {
             }
             PageError::Stripe(StripeError::Key) => {
                 let words =
-                    "Stripe does not accept the restricted key any more. Paste a new one; it goes on from here.";
+                    "Stripe does not accept the restricted key any more. Paste a new one; nothing is counted twice.";
                 return self.fail(read, words.to_owned());
             }
             PageError::Stripe(StripeError::Permission) => return self.fail(read, lacking(read.step).to_owned()),

@@ -140,7 +140,7 @@ pub(super) fn scope_of_session(
     Ok(may.then(|| TenantScope::new(vendor.id, mode)))
 }
 
-/// The vendors that a session is shown, by slug. The operator may open people's demos too; they would be too many.
+/// The vendors that a session is shown, by slug. The operator is not shown people's demos: they would be too many.
 pub(super) fn vendors_of_session(database: &dyn Database, person: Option<PersonId>) -> ControlResult<Vec<Vendor>> {
     let mut all = vendors::all(database)?;
     match person {

@@ -14,6 +14,8 @@ use domain::ids::{ConnectionId, Provider, Timestamp, VendorId};
 
 /// Most endpoints of one look.
 const MAX_WATCHED: u64 = 1_000;
+/// What was refused longer ago than this breaks nothing today, in milliseconds.
+const WATCHED_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// An endpoint of an open connection that refused something lately, or that is noted as broken.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub struct WatchedEndpoint {
 #[async_trait]
 pub trait Breakages: Send + Sync {
     /// For the wiring: endpoints of real vendors that may be broken, or are no longer.
-    async fn watched_endpoints(&self) -> ControlResult<Vec<WatchedEndpoint>>;
+    async fn watched_endpoints(&self, now: Timestamp) -> ControlResult<Vec<WatchedEndpoint>>;
     /// Notes that an endpoint is broken, with the mails about it, in one transaction. False, and no mail, when it was
     /// noted already.
     async fn note_broken(
@@ -59,7 +61,7 @@ pub trait Breakages: Send + Sync {
     async fn note_well(&self, vendor: VendorId, endpoint: &str) -> ControlResult<()>;
 }
 
-fn watched(database: &dyn Database) -> ControlResult<Vec<WatchedEndpoint>> {
+fn watched(database: &dyn Database, now: Timestamp) -> ControlResult<Vec<WatchedEndpoint>> {
     let rows = database.query(
         "select vendors.id, vendors.slug, vendors.name, vendors.time_zone, connections.id, connections.provider,
            endpoints.id, broken_endpoints.since
@@ -67,9 +69,9 @@ fn watched(database: &dyn Database) -> ControlResult<Vec<WatchedEndpoint>> {
          join connections on connections.id = endpoints.connection and connections.closed_at is null
          join vendors on vendors.id = endpoints.vendor and vendors.is_demo = 0
          left join broken_endpoints on broken_endpoints.vendor = vendors.id and broken_endpoints.endpoint = endpoints.id
-         where broken_endpoints.since is not null or endpoints.id in (select endpoint from failed_deliveries)
+         where broken_endpoints.since is not null or endpoints.id in (select endpoint from failed_deliveries where at > ?2)
          order by endpoints.id limit ?1",
-        values![MAX_WATCHED],
+        values![MAX_WATCHED, now.0 - WATCHED_MS],
     )?;
     rows.into_iter().map(|row| watched_row(database, row)).collect()
 }
@@ -134,8 +136,8 @@ fn note_broken(
 
 #[async_trait]
 impl<B: Backend> Breakages for ControlStoreOn<B> {
-    async fn watched_endpoints(&self) -> ControlResult<Vec<WatchedEndpoint>> {
-        self.backend.read(Reach::Wiring, watched).await
+    async fn watched_endpoints(&self, now: Timestamp) -> ControlResult<Vec<WatchedEndpoint>> {
+        self.backend.read(Reach::Wiring, move |database| watched(database, now)).await
     }
 
     async fn note_broken(

@@ -220,7 +220,11 @@ async fn the_log_learns_what_changed_of_a_connection() {
         store.close_connection(opened.vendor, opened.connection, "test", Timestamp(NOW.0 + 5)).await.unwrap();
         assert!(store.endpoint_directory().await.unwrap().is_empty());
         let reopened = store.connect(stripe("acme", "whsec_1"), "test", Timestamp(NOW.0 + 6)).await.unwrap();
-        assert_eq!(reopened, opened);
+        assert_eq!(reopened.connection, opened.connection);
+        assert_ne!(reopened.endpoint_id, opened.endpoint_id, "an address that was given up stays given up");
+        let directory = store.endpoint_directory().await.unwrap();
+        assert_eq!((directory.len(), directory[0].secrets.len()), (1, 1), "the secrets of before are gone");
+        assert!(store.lookup_credentials(opened.connection, Mode::Test).await.unwrap().is_none());
 
         let pending = store.pending_decisions(100).await.unwrap();
         let told: Vec<_> = pending
@@ -240,7 +244,7 @@ async fn the_log_learns_what_changed_of_a_connection() {
                 (2, Some(NOW), true, None),
                 (3, None, true, None),
                 (4, None, true, Some(Timestamp(NOW.0 + 4))),
-                (5, Some(Timestamp(NOW.0 + 6)), true, None),
+                (5, Some(Timestamp(NOW.0 + 6)), false, None),
             ]
         );
     })

@@ -11,10 +11,10 @@ async fn a_breakage_is_told_once_and_the_next_one_again() {
         let (acme, endpoint) = (connected.vendor, connected.endpoint_id.as_str());
         let person = session_of(&*store, "owner@example.com").await.person().unwrap();
         store.add_member(acme, person, Role::Owner, "test", NOW).await.unwrap();
-        assert!(store.watched_endpoints().await.unwrap().is_empty(), "nothing was refused");
+        assert!(store.watched_endpoints(NOW).await.unwrap().is_empty(), "nothing was refused");
         store.put_failures(acme, endpoint, "writer", "[1]", NOW).await.unwrap();
         store.put_failures(acme, endpoint, "other", "[2]", NOW).await.unwrap();
-        let watched = store.watched_endpoints().await.unwrap();
+        let watched = store.watched_endpoints(NOW).await.unwrap();
         assert_eq!((watched.len(), watched[0].endpoint.as_str(), watched[0].slug.as_str()), (1, endpoint, "acme"));
         assert_eq!((watched[0].connection, watched[0].broken_since), (connected.connection, None));
         let mut lists = watched[0].lists.clone();
@@ -28,13 +28,13 @@ async fn a_breakage_is_told_once_and_the_next_one_again() {
             assert_eq!(store.note_broken(acme, endpoint, NOW, mails, NOW).await.unwrap(), is_first);
             assert_eq!(waiting().await, usize::from(is_first));
         }
-        assert_eq!(store.watched_endpoints().await.unwrap()[0].broken_since, Some(NOW));
+        assert_eq!(store.watched_endpoints(NOW).await.unwrap()[0].broken_since, Some(NOW));
         store.note_well(acme, endpoint).await.unwrap();
-        assert_eq!(store.watched_endpoints().await.unwrap()[0].broken_since, None);
+        assert_eq!(store.watched_endpoints(NOW).await.unwrap()[0].broken_since, None);
         assert!(store.note_broken(acme, endpoint, NOW, vec![mail("broken 3", None)], NOW).await.unwrap());
         assert_eq!(waiting().await, 1);
         store.close_connection(acme, connected.connection, "test", NOW).await.unwrap();
-        assert!(store.watched_endpoints().await.unwrap().is_empty(), "whoever closes it knows");
+        assert!(store.watched_endpoints(NOW).await.unwrap().is_empty(), "whoever closes it knows");
         store.forget_vendor(acme, "test", NOW).await.unwrap();
     })
     .await;

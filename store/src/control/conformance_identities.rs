@@ -93,6 +93,24 @@ async fn a_cookie_is_followed_by_another_after_a_day() {
 }
 
 #[tokio::test]
+async fn two_tabs_that_ask_at_once_both_stay_signed_in() {
+    on_every_backend(async |store| {
+        let session = session_of(&*store, "maya@example.com").await;
+        let renew = async |session: &Session| store.renew_session(session, later(2 * DAY)).await.unwrap();
+        let (one, other) = tokio::join!(renew(&session), renew(&session));
+        for kept in [one, other].into_iter().flatten() {
+            let shown = store.session(kept.expose(), later(2 * DAY)).await.unwrap().unwrap();
+            store.renew_session(&shown, later(2 * DAY)).await.unwrap();
+            // Whichever of them a browser keeps, it goes on opening the session.
+            assert!(store.session(kept.expose(), later(2 * DAY + 5 * MINUTE)).await.unwrap().is_some());
+        }
+        let first = session.cookie().expose();
+        assert!(store.session(first, later(2 * DAY + 5 * MINUTE)).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_session_with_many_cookies_ends_for_all_of_them() {
     on_every_backend(async |store| {
         let mut session = session_of(&*store, "maya@example.com").await;

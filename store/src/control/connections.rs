@@ -317,29 +317,6 @@ pub(super) fn remove_secret(
     audit(database, vendor, actor, "remove_secret", &detail, now)
 }
 
-/// Closes a connection. Closing it again changes nothing.
-pub(super) fn close(
-    database: &dyn Database,
-    vendor: VendorId,
-    connection: ConnectionId,
-    actor: &str,
-    now: Timestamp,
-) -> ControlResult<()> {
-    vendors::lock(database, vendor)?;
-    let mut set = set_connection(database, vendor, connection)?;
-    if set.closed_at.is_some() {
-        return Ok(());
-    }
-    set.closed_at = Some(now);
-    database.execute(
-        "update connections set closed_at = ?3 where vendor = ?1 and id = ?2",
-        values![vendor.0, connection.0, now.0],
-    )?;
-    announce(database, vendor, set, now)?;
-    let detail = serde_json::json!({ "connection": connection }).to_string();
-    audit(database, vendor, actor, "close_connection", &detail, now)
-}
-
 /// A vendor's connections with masked secrets.
 pub(super) fn list(database: &dyn Database, sealer: &Sealer, vendor: VendorId) -> ControlResult<Vec<ConnectionInfo>> {
     let sql = format!("select {COLUMNS} from connections where vendor = ?1 order by id");

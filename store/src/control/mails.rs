@@ -16,6 +16,8 @@ use domain::ids::{Timestamp, VendorId};
 pub const SIGN_IN_KIND: &str = "sign_in";
 /// The sort of mail that invites an affiliate.
 pub const INVITE_KIND: &str = "invite";
+/// The kind of the mail about a month.
+pub const SUMMARY_KIND: &str = "summary";
 /// The sort of mail with a link that an affiliate asked for.
 pub const PORTAL_LINK_KIND: &str = "portal_link";
 /// How long a worker may take over a mail that it has claimed.
@@ -358,7 +360,7 @@ pub(super) fn retry(
 
 pub(super) fn retry_failed(database: &dyn Database, kind: &str, actor: &str, now: Timestamp) -> ControlResult<u64> {
     let again = database.execute(
-        "update mails set state = 'waiting', due_at = ?2, finished_at = null where id in
+        "update mails set state = 'waiting', due_at = ?2, finished_at = null where state = 'failed' and id in
            (select id from mails where kind = ?1 and state = 'failed' order by id limit ?3)",
         values![kind, now.0, MAX_RETRIED],
     )?;

@@ -12,6 +12,7 @@ mod adopt;
 mod alerts;
 mod backend;
 mod broken;
+mod closing;
 mod connections;
 mod database;
 mod decide;

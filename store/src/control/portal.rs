@@ -9,6 +9,7 @@ use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::mail_choices;
 use super::mails::{self, MailId, NewMail};
+use super::portal_desk;
 use super::resolve::read_json;
 use super::rotation::{SESSION_OF_COOKIE, Shown};
 use super::sealer::Sealer;
@@ -273,7 +274,21 @@ pub(super) fn end_other_addresses(
     vendor: VendorId,
     affiliate: AffiliateId,
     email: Option<&str>,
+    now: Timestamp,
 ) -> ControlResult<()> {
+    let former = database.query_optional(
+        "select email from affiliates where id = ?1 and email is not null and email <> ?2",
+        values![affiliate.0, email.unwrap_or_default()],
+    )?;
+    if let Some(former) = former {
+        let former: String = former.get(0)?;
+        // Whoever read the former address may have said where the money goes, and figures wait on their way to it.
+        portal_desk::take_back_address(database, (vendor, affiliate), now)?;
+        database.execute(
+            "delete from mails where vendor = ?1 and recipient = ?2 and kind = ?3 and state in ('waiting', 'failed')",
+            values![vendor.0, former, mails::SUMMARY_KIND],
+        )?;
+    }
     for table in ["portal_sessions", "portal_links"] {
         let sql = format!("delete from {table} where vendor = ?1 and affiliate = ?2 and email <> ?3");
         database.execute(&sql, values![vendor.0, affiliate.0, email.unwrap_or_default()])?;

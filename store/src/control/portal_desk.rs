@@ -5,12 +5,14 @@ use super::database::{Database, Row, values};
 use super::decide::audit;
 use super::reading::vendor_wide;
 use super::store::ControlStoreOn;
-use super::{ControlError, ControlResult, PortalSession, SessionInfo};
+use super::{ControlError, ControlResult, PortalSession, SessionInfo, vendors};
 use crate::scope::TenantScope;
 use async_trait::async_trait;
 use domain::ids::{AffiliateId, Timestamp, VendorId};
 use std::collections::HashMap;
 
+/// Who took an affiliate's payout address back, in the audit log.
+const MAIL_ADDRESS_CHANGED: &str = "another mail address";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Longest payout address, in characters: a bank account with the address of its holder.
 pub const MAX_PAYOUT_ADDRESS_CHARACTERS: usize = 500;
@@ -159,6 +161,8 @@ fn sessions(database: &dyn Database, own: &Own, now: Timestamp) -> ControlResult
 }
 
 fn act(database: &dyn Database, own: &Own, act: PortalAct, now: Timestamp) -> ControlResult<bool> {
+    // Many at the same moment are counted one after the other.
+    vendors::lock(database, own.vendor)?;
     let since = now.0 - DAY_MS;
     database.execute("delete from portal_acts where vendor = ?1 and at <= ?2", values![own.vendor.0, since])?;
     let row = database.query_one(
@@ -170,13 +174,13 @@ fn act(database: &dyn Database, own: &Own, act: PortalAct, now: Timestamp) -> Co
     if row.get::<i64>(0)? >= of_session || row.get::<i64>(1)? >= of_affiliate {
         return Ok(false);
     }
-    // Two at the same moment from the same session are one.
-    database.execute(
+    // Of two in the same millisecond from the same session one is refused.
+    let counted = database.execute(
         "insert into portal_acts (vendor, affiliate, kind, at, session) values (?1, ?2, ?3, ?4, ?5)
          on conflict (vendor, affiliate, kind, at, session) do nothing",
         values![own.vendor.0, own.affiliate.0, act.name(), now.0, own.session.clone()],
     )?;
-    Ok(true)
+    Ok(counted == 1)
 }
 
 /// Lines are kept, blanks around them are not.
@@ -209,6 +213,24 @@ fn set_address(database: &dyn Database, own: &Own, text: &str, now: Timestamp) -
     )?;
     let detail = serde_json::json!({ "affiliate": own.affiliate.0, "is_empty": text.is_empty() }).to_string();
     audit(database, own.vendor, &own.actor(), "set_payout_address", &detail, now)
+}
+
+/// How an affiliate wants to be paid is not known any more.
+pub(super) fn take_back_address(
+    database: &dyn Database,
+    (vendor, affiliate): (VendorId, AffiliateId),
+    now: Timestamp,
+) -> ControlResult<()> {
+    if addresses(database, vendor, Some(affiliate))?.is_empty() {
+        return Ok(());
+    }
+    database.execute(
+        "insert into payout_addresses (vendor, affiliate, decided_at, text, actor) values (?1, ?2, ?3, '', ?4)
+         on conflict (vendor, affiliate, decided_at) do update set text = excluded.text, actor = excluded.actor",
+        values![vendor.0, affiliate.0, now.0, MAIL_ADDRESS_CHANGED],
+    )?;
+    let detail = serde_json::json!({ "affiliate": affiliate.0, "is_empty": true }).to_string();
+    audit(database, vendor, MAIL_ADDRESS_CHANGED, "set_payout_address", &detail, now)
 }
 
 /// The newest of each, or of one; empty ones left out.

@@ -82,7 +82,7 @@ impl Deciding<'_> {
                 ),
             };
             let affiliate = AffiliateId(stored.get(0)?);
-            portal::end_other_addresses(self.database, self.vendor, affiliate, email.as_deref())?;
+            portal::end_other_addresses(self.database, self.vendor, affiliate, email.as_deref(), self.now)?;
             self.database.execute("update affiliates set email = ?2 where id = ?1", values![affiliate.0, email])?;
         }
         Ok(SetAffiliate { affiliate: AffiliateId(stored.get(0)?), key, name, suspended_at })

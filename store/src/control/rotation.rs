@@ -73,7 +73,9 @@ pub(super) fn due(database: &dyn Database, shown: &Shown, now: Timestamp) -> Con
         if number == 0 {
             (made_at, is_newest) = (row.get(1)?, is_shown);
         }
-        others |= !is_shown && row.get::<Option<i64>>(2)?.is_none();
+        // One that was made at the same moment may be the one that another tab keeps.
+        let is_older = row.get::<i64>(1)? <= made_at - GRACE_MS;
+        others |= !is_shown && is_older && row.get::<Option<i64>>(2)?.is_none();
     }
     Ok(if now.0 - made_at >= COOKIE_LIFE_MS {
         Due::Follow
@@ -96,8 +98,9 @@ pub(super) fn renew(
         Due::Nothing => Ok(None),
         Due::EndOthers => {
             database.execute(
-                "update session_cookies set ends_at = ?3 where session = ?1 and hash <> ?2 and ends_at is null",
-                values![shown.session.clone(), current, now.0 + GRACE_MS],
+                "update session_cookies set ends_at = ?3 where session = ?1 and hash <> ?2 and ends_at is null
+                   and made_at <= (select made_at from session_cookies where hash = ?2) - ?4",
+                values![shown.session.clone(), current, now.0 + GRACE_MS, GRACE_MS],
             )?;
             Ok(None)
         }
@@ -106,7 +109,8 @@ pub(super) fn renew(
                 "delete from session_cookies where (session = ?1 and ends_at <= ?2) or made_at <= ?3",
                 values![shown.session.clone(), now.0, now.0 - FORGOTTEN_MS],
             )?;
-            add(database, &shown.session, current, shown.opened_at)?;
+            // The first cookie of an old session is no older than those that are forgotten.
+            add(database, &shown.session, current, shown.opened_at.max(Timestamp(now.0 - COOKIE_LIFE_MS)))?;
             let next = random_text(sealer)?;
             add(database, &shown.session, hash(&next), now)?;
             Ok(Some(SecretText::new(next)))

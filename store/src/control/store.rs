@@ -95,7 +95,7 @@ impl<B: Backend> ControlStore for ControlStoreOn<B> {
         now: Timestamp,
     ) -> ControlResult<()> {
         let actor = actor.to_owned();
-        let close = move |database: &dyn Database| connections::close(database, vendor, connection, &actor, now);
+        let close = move |database: &dyn Database| closing::close(database, vendor, connection, &actor, now);
         self.backend.write(Reach::Tenant(vendor), Tells::BOTH, close).await
     }
 

@@ -99,7 +99,7 @@ fn described(measure: &str, days: &SummaryDays) -> String {
             Money::new(*amount, days.currency),
             day + 1
         ),
-        _ => format!("{measure} per day in {unit}: no day with any"),
+        _ => format!("{measure} per day in {unit}: no day above 0"),
     }
 }
 

@@ -71,7 +71,7 @@ impl PortalDesks for SampleBackend {
         Ok(match claim {
             Claim::Receipt(id) if id == "often" => None,
             Claim::Receipt(id) if id == "in_other" => Some(Verdict::Another),
-            Claim::Receipt(id) if id == "in_rejected" => Some(Verdict::Rejected { reason: "self_referral".into() }),
+            Claim::Receipt(id) if id == "in_rejected" => Some(Verdict::Rejected { is_shared: false }),
             Claim::Receipt(_) => Some(Verdict::Unknown),
             Claim::Paid { currency, .. } => {
                 Some(Verdict::Credited { sale_at: self.now(), currency, commission: 980, is_reduced: true })

@@ -241,7 +241,7 @@ async fn a_key_that_may_not_or_is_gone_ends_it_in_words() {
     for (answer, words) in [
         (
             refused(401, "x"),
-            "Stripe does not accept the restricted key any more. Paste a new one; it goes on from here.",
+            "Stripe does not accept the restricted key any more. Paste a new one; nothing is counted twice.",
         ),
         (refused(403, "x"), "The restricted key may not read promotion codes. Allow it at Stripe, then try again."),
     ] {

@@ -9,7 +9,7 @@ use crate::pages::affiliates::Field;
 use crate::portal::PortalView;
 use crate::render::{self, CachePolicy};
 use crate::session::check_token;
-use crate::{times, words};
+use crate::times;
 use api::services::{Claim, MAX_CLAIM_BYTES, Verdict};
 use askama::Template;
 use axum::Router;
@@ -109,7 +109,7 @@ impl Told {
                 let at = times::moment(*sale_at, &view.time_zone);
                 let earned = Money::new(*commission, *currency);
                 let reduced =
-                    if *is_reduced { " Part of the sale was refunded, which took back its part of that." } else { "" };
+                    if *is_reduced { " What was refunded or disputed took its part of that back." } else { "" };
                 Told {
                     title: "Yes, it is credited to you",
                     class: "good",
@@ -126,14 +126,15 @@ impl Told {
                 "bad",
                 "No code and no link of an affiliate was used at the checkout.",
             ),
-            Verdict::Rejected { reason } if reason.is_empty() => {
-                told("No, it is not credited to you", "bad", "The vendor rejected it.")
+            Verdict::Rejected { is_shared } => {
+                let why = if *is_shared { "Several affiliates share its coupon." } else { "The vendor rejected it." };
+                told("No, it is not credited to you", "bad", why)
             }
-            Verdict::Rejected { reason } => Told {
-                title: "No, it is not credited to you",
-                class: "bad",
-                text: format!("It was rejected: {}.", words::phrase(reason).trim_end_matches('.')),
-            },
+            Verdict::NoneOfThem => told(
+                "We find none that is credited to you",
+                "bad",
+                "There are several sales of this amount on that day, and none of them is yours. Ask with the id on the receipt to learn about one of them.",
+            ),
             Verdict::Waiting => told(
                 "It is not decided yet",
                 "",

@@ -29,6 +29,17 @@ fn keep_earliest<T: Clone + Ord>(known: &mut Option<Earliest<T>>, new: &Option<E
     }
 }
 
+/// What a sighting changed of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// Nothing.
+    Nothing,
+    /// What is kept, and nothing that a story looks at.
+    Noted,
+    /// What a story could see.
+    Seen,
+}
+
 /// One promotion code, coupon or discount.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CatalogueEntry {
@@ -53,8 +64,8 @@ pub struct CatalogueEntry {
 }
 
 impl CatalogueEntry {
-    /// Joins another sighting. Returns whether anything changed that a story could see.
-    pub fn join(&mut self, other: &CatalogueEntry) -> bool {
+    /// Joins another sighting. Returns what that changed.
+    pub fn join(&mut self, other: &CatalogueEntry) -> Joined {
         let before = self.clone();
         keep_earliest(&mut self.code, &other.code);
         keep_earliest(&mut self.coupon, &other.coupon);
@@ -62,7 +73,13 @@ impl CatalogueEntry {
         keep_earliest(&mut self.start, &other.start);
         self.promotion_codes.extend(other.promotion_codes.iter().cloned());
         self.listed |= other.listed;
-        *self != before
+        if *self == before {
+            Joined::Nothing
+        } else if *self == (CatalogueEntry { listed: self.listed, ..before }) {
+            Joined::Noted
+        } else {
+            Joined::Seen
+        }
     }
 
     /// The code text.
@@ -162,11 +179,15 @@ mod tests {
         let early = Sighting::promotion_code("p", Some("A".into()), None, &seen(1, "b")).entry;
         let late = Sighting::promotion_code("p", Some("B".into()), Some("C".into()), &seen(2, "a")).entry;
         let mut one = early.clone();
-        assert!(one.join(&late));
+        assert_eq!(one.join(&late), Joined::Seen);
         let mut other = late.clone();
-        assert!(other.join(&early));
+        assert_eq!(other.join(&early), Joined::Seen);
         assert_eq!(one, other);
         assert_eq!((one.code(), one.coupon()), (Some("A"), Some("C")));
-        assert!(!one.clone().join(&late), "joining again changes nothing");
+        assert_eq!(one.clone().join(&late), Joined::Nothing, "joining again changes nothing");
+        let listed = CatalogueEntry { listed: true, ..CatalogueEntry::default() };
+        assert_eq!(one.clone().join(&listed), Joined::Noted, "no story looks at it");
+        let both = CatalogueEntry { listed: true, ..late.clone() };
+        assert_eq!(CatalogueEntry::default().join(&both), Joined::Seen);
     }
 }

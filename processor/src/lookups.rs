@@ -41,6 +41,9 @@ impl Default for LookupLimits {
 const ROUND: usize = 1_000;
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// How long a provider that is asked too much is left alone when it does not say, and at most, in seconds.
+const LIMITED_PAUSE_S: u64 = 5;
+const LONGEST_PAUSE_S: u64 = 300;
 /// How often questions are looked at without being told.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -83,6 +86,8 @@ enum Reply {
     Refused(String),
     /// Worth another try; in words.
     Later(String),
+    /// Too many questions at once; nothing is wrong with this one. After so long.
+    Limited(Duration),
 }
 
 impl Reply {
@@ -92,6 +97,7 @@ impl Reply {
             Reply::Answered(_) => "answered",
             Reply::Refused(_) => "refused",
             Reply::Later(_) => "later",
+            Reply::Limited(_) => "limited",
         }
     }
 }
@@ -171,10 +177,13 @@ impl LookupWorker {
         let tries = {
             let mut desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
             let tries = desk.tries.entry(question.id).or_default();
-            *tries += 1;
+            // However often the provider is too busy, the question is not refused for it.
+            *tries += u32::from(!matches!(reply, Reply::Limited(_)));
             *tries
         };
         let (answer, refused) = match reply {
+            Reply::Limited(pause) => return self.rest(desk, question.id, asked_at, pause),
+
             Reply::Answered(answer) => (Some(answer), None),
             Reply::Refused(words) => (None, Some(words)),
             Reply::Later(words) if tries >= self.limits.tries => {
@@ -249,7 +258,8 @@ impl LookupWorker {
                 "the key lacks a permission: allow it to read invoices, sessions and promotion codes".to_owned(),
             ),
             404 => Reply::Refused("the provider does not know the object".to_owned()),
-            429 | 500..=599 => Reply::Later(format!("the provider answered {status}")),
+            429 => Reply::Limited(pause_of(response.headers())),
+            500..=599 => Reply::Later(format!("the provider answered {status}")),
             _ => Reply::Refused(format!("the provider answered {status}")),
         })
     }
@@ -291,6 +301,12 @@ pub fn choose_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// How long a provider that is asked too much wants to be left alone: what it says, within limits.
+fn pause_of(headers: &reqwest::header::HeaderMap) -> Duration {
+    let said = headers.get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    Duration::from_secs(said.unwrap_or(LIMITED_PAUSE_S).clamp(1, LONGEST_PAUSE_S))
+}
+
 /// The client for providers' interfaces: TLS by rustls against the system's certificates
 /// (`SSL_CERT_FILE` names a file that stands in for them, for a private authority), and no redirects, so that a key never travels to
 /// another host.
@@ -314,4 +330,19 @@ pub(crate) async fn read_limited(mut response: reqwest::Response, most_bytes: us
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    #[test]
+    fn a_busy_provider_is_left_alone_as_long_as_it_says_within_limits() {
+        assert_eq!(pause_of(&HeaderMap::new()), Duration::from_secs(LIMITED_PAUSE_S));
+        for (said, seconds) in [("7", 7), ("0", 1), ("86400", LONGEST_PAUSE_S), ("soon", LIMITED_PAUSE_S)] {
+            let headers = HeaderMap::from_iter([("retry-after".parse().unwrap(), HeaderValue::from_static(said))]);
+            assert_eq!(pause_of(&headers), Duration::from_secs(seconds), "{said}");
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! Joins what an event says to what is known: to the catalogue, and to the one story of its names.
 
 use super::{Counters, FoldState, Place};
-use crate::catalogue::Sighting;
+use crate::catalogue::{Joined, Sighting};
 use crate::fact::{Alias, FactBody, Seen};
 use crate::ids::{Provider, StoryId};
 use crate::story::{Scope, Story};
 use crate::target::StateError;
 use std::collections::BTreeSet;
 
-/// Joins sightings into the catalogue. Returns the keys that changed.
+/// Joins sightings into the catalogue. Returns the keys that changed for a story.
 pub(super) fn sightings<S: FoldState>(
     state: &mut S,
     scope: Scope,
@@ -18,8 +18,11 @@ pub(super) fn sightings<S: FoldState>(
     let mirrored: Vec<Sighting> = sightings.iter().filter_map(Sighting::mirrored).collect();
     for sighting in sightings.iter().chain(&mirrored) {
         let mut entry = state.catalogue_entry(scope, &sighting.key)?.unwrap_or_default();
-        if entry.join(&sighting.entry) {
+        let joined = entry.join(&sighting.entry);
+        if joined != Joined::Nothing {
             state.put_catalogue_entry(scope, &sighting.key, entry);
+        }
+        if joined == Joined::Seen {
             changed.push(sighting.key.clone());
         }
     }
